@@ -1,0 +1,91 @@
+# kookaburra -- settings first, rules below. `make help` lists the targets.
+LUA_PC   ?= $(shell for p in lua5.4 lua-5.4 lua54 lua; do pkg-config --exists $$p && echo $$p && break; done)
+LUA      ?= lua5.4
+CC       ?= cc
+CXX      ?= c++
+PREFIX   ?= /usr/local
+OPT      ?= -O3
+B        ?= build
+
+WARN     = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+PKGS     = $(LUA_PC) libutf8proc libcurl sqlite3 jansson libmicrohttpd sentencepiece zlib
+INCLUDES = -Iruntime $(shell pkg-config --cflags $(PKGS))
+CFLAGS  ?= -g
+KK_C     = -std=gnu11 $(OPT) $(CFLAGS) $(WARN) -fPIC -fvisibility=hidden -fopenmp $(INCLUDES) $(VARIANT)
+KK_CXX   = -std=c++17 $(OPT) $(CFLAGS) -Wall -Wextra -fPIC -fvisibility=hidden $(INCLUDES) $(VARIANT)
+# Linked: small or C++. The others (OpenBLAS, curl, SQLite, libmicrohttpd) are opened when first used.
+LIBS     = $(shell pkg-config --libs libutf8proc jansson sentencepiece zlib) -lstdc++ -lm -ldl -lpthread
+LUA_LIB  = $(firstword $(wildcard $(shell pkg-config --variable=libdir $(LUA_PC))/lib$(LUA_PC).a) $(shell pkg-config --libs $(LUA_PC)))
+
+# ---- what is built from what: a new file needs no edit here
+LAYERS   = base tensor linalg op grad sample users eval text data store net
+CORE_SRC = $(sort $(wildcard $(addprefix runtime/,$(addsuffix /*.c,$(LAYERS)))))
+CXX_SRC  = $(sort $(wildcard runtime/text/*.cc))
+OP_SRC   = $(sort $(wildcard runtime/op/*.c))
+BIND_SRC = $(sort $(wildcard runtime/lua/*.c))
+MODULES  = $(sort $(wildcard lua/kooka/*.lua lua/kooka/*/*.lua lua/kooka/*/*/*.lua) $(wildcard recipes/*/*.lua))
+
+obj      = $(patsubst runtime/%.c,$(1)/%.o,$(2)) $(patsubst runtime/%.cc,$(1)/%.o,$(3))
+O        = $(B)/obj
+CORE     = $(call obj,$(O),$(CORE_SRC),$(CXX_SRC)) $(O)/gen/ops.o
+BIND     = $(call obj,$(O),$(BIND_SRC)) $(O)/gen/binds.o
+
+all: $(B)/kooka $(B)/rock/kooka/core.so ## build the program and the module (default)
+
+$(B)/libkooka.a: $(CORE)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/kooka: $(BIND) $(O)/cli/main.o $(O)/gen/modules.o $(B)/libkooka.a
+	$(CC) $(OPT) $(CFLAGS) -fopenmp $(VARIANT) -Wl,-E -o $@ $(BIND) $(O)/cli/main.o $(O)/gen/modules.o $(B)/libkooka.a $(LUA_LIB) $(LIBS)
+$(B)/rock/kooka/core.so: $(BIND) $(B)/libkooka.a
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(CFLAGS) -fopenmp $(VARIANT) -shared -o $@ $(BIND) $(B)/libkooka.a $(LIBS)
+
+$(O)/%.o: runtime/%.c
+	@mkdir -p $(@D)
+	$(CC) $(KK_C) -MMD -c -o $@ $<
+$(O)/%.o: runtime/%.cc
+	@mkdir -p $(@D)
+	$(CXX) $(KK_CXX) -MMD -c -o $@ $<
+$(O)/gen/%.o: $(O)/gen/%.c
+	$(CC) $(KK_C) -MMD -c -o $@ $<
+$(O)/gen/ops.c: runtime/tools/tables.sh $(OP_SRC)
+	@mkdir -p $(@D)
+	sh runtime/tools/tables.sh ops $(OP_SRC) > $@
+$(O)/gen/binds.c: runtime/tools/tables.sh $(BIND_SRC)
+	@mkdir -p $(@D)
+	sh runtime/tools/tables.sh binds $(wildcard runtime/lua/bind_*.c) > $@
+$(B)/embed: runtime/tools/embed.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -o $@ $<
+$(O)/gen/modules.c: $(B)/embed $(MODULES) $(O)/gen/modules.list
+	@mkdir -p $(@D)
+	$(B)/embed $(MODULES) > $@
+# changes only when the list of modules does, so that a removed module leaves the program
+$(O)/gen/modules.list: FORCE
+	@mkdir -p $(@D)
+	@echo $(MODULES) | cmp -s - $@ || echo $(MODULES) > $@
+FORCE:
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# ---- people's targets
+demo: all ## run the whole road on a generated community; the report lands in build/demo/report.html
+	$(B)/kooka run road
+
+test: all test-build ## every test; the last line reads N passed, N failed, N skipped
+	$(LUA) tests/run.lua --build $(B)
+
+include tests/tests.mk
+
+lint: ## layers, banned functions, luacheck, help texts, format
+	$(LUA) tests/lint.lua
+
+clean: ## remove what make built
+	rm -rf $(B)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile tests/tests.mk | expand -t 16
+
+.PHONY: all demo test lint clean help FORCE
+.DELETE_ON_ERROR:

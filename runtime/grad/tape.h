@@ -1,0 +1,24 @@
+/* tape.h -- owns what one step of work creates; replays it backwards. */
+#ifndef KK_TAPE_H
+#define KK_TAPE_H
+
+#include "op/op.h"
+
+typedef struct kk_tape {
+  bool records;               /* false: a plain scope, for inference */
+  bool used;                  /* backward ran */
+  int n, cap;
+  kk_call *calls;             /* in order of execution: already topological */
+  int nowned, cap_owned;
+  kk_storage **owned;         /* every storage made while this was innermost */
+} kk_tape;
+
+kk_status kk_tape_new(bool records, kk_tape **out, kk_err *e);
+/* The scope takes part in the storage's life: freed at close unless kept. */
+kk_status kk_tape_own(kk_tape *t, kk_storage *s, kk_err *e);
+kk_status kk_tape_push(kk_tape *t, const kk_call *c, kk_err *e);   /* takes its own references on success */
+/* Adds d loss / d x into the gradient of every x that wants one. seed: gradient of the loss, NULL = 1. */
+kk_status kk_tape_backward(kk_tape *t, kk_tensor *loss, const kk_tensor *seed, kk_err *e);
+void kk_tape_free(kk_tape *t);  /* releases every owned storage that is not kept */
+
+#endif

@@ -1,0 +1,39 @@
+# tests.mk -- how the tests are built. tests/c/test_*.c: one cmocka program each, linked to the core
+# without Lua. tests/double/test_*.c: the same against the core built with KK_REAL=double.
+# tests/bind/test_*.c: with Lua and the bindings.
+C_TESTS      = $(patsubst tests/c/%.c,$(B)/tests/%,$(sort $(wildcard tests/c/test_*.c)))
+DOUBLE_TESTS = $(patsubst tests/double/%.c,$(B)/tests/double_%,$(sort $(wildcard tests/double/test_*.c)))
+BIND_TESTS   = $(patsubst tests/bind/%.c,$(B)/tests/bind_%,$(sort $(wildcard tests/bind/test_*.c)))
+D            = $(B)/obj-double
+CORE_DOUBLE  = $(call obj,$(D),$(CORE_SRC),$(CXX_SRC)) $(O)/gen/ops.o
+TEST_LIBS    = $(shell pkg-config --libs cmocka)
+
+test-build: $(C_TESTS) $(DOUBLE_TESTS) $(BIND_TESTS)
+
+$(B)/tests/test_%: tests/c/test_%.c $(wildcard tests/c/*.h) $(B)/libkooka.a
+	@mkdir -p $(@D)
+	$(CC) $(KK_C) -Itests/c -o $@ $< $(B)/libkooka.a $(TEST_LIBS) $(LIBS)
+$(B)/tests/double_test_%: tests/double/test_%.c $(wildcard tests/c/*.h) $(B)/libkooka-double.a
+	@mkdir -p $(@D)
+	$(CC) $(KK_C) -DKK_REAL=double -Itests/c -o $@ $< $(B)/libkooka-double.a $(TEST_LIBS) $(LIBS)
+$(B)/tests/bind_test_%: tests/bind/test_%.c $(BIND) $(B)/libkooka.a
+	@mkdir -p $(@D)
+	$(CC) $(KK_C) -Itests/c -o $@ $< $(BIND) $(B)/libkooka.a $(TEST_LIBS) $(LUA_LIB) $(LIBS)
+
+$(B)/libkooka-double.a: $(CORE_DOUBLE)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(D)/%.o: runtime/%.c
+	@mkdir -p $(@D)
+	$(CC) $(KK_C) -DKK_REAL=double -MMD -c -o $@ $<
+$(D)/%.o: runtime/%.cc
+	@mkdir -p $(@D)
+	$(CXX) $(KK_CXX) -DKK_REAL=double -MMD -c -o $@ $<
+-include $(shell find $(B)/obj-double -name '*.d' 2>/dev/null)
+
+asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
+	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(MAKE) B=build/asan OPT=-O1 VARIANT="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DKK_NO_CLONES" asan-run
+asan-run: all test-build
+	$(LUA) tests/run.lua --build $(B) --asan
+
+.PHONY: test-build asan asan-run
