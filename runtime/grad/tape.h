@@ -21,4 +21,16 @@ kk_status kk_tape_push(kk_tape *t, const kk_call *c, kk_err *e);   /* takes its 
 kk_status kk_tape_backward(kk_tape *t, kk_tensor *loss, const kk_tensor *seed, kk_err *e);
 void kk_tape_free(kk_tape *t);  /* releases every owned storage that is not kept */
 
+/* Arguments of one application. nin counts what is in in[] (absent optional inputs are NULL). */
+typedef struct kk_args {
+  int nin;
+  kk_tensor *in[KK_MAXIN];
+  const double *opt;             /* one number per option, or NULL for the defaults */
+  kk_stream *stream;             /* random ops draw their key here                  */
+} kk_args;
+
+/* run.c: applies op. out[] receives op's outputs, each a reference the caller owns. On failure nothing
+** was created and out is untouched. tape may be NULL. */
+kk_status kk_op_run(const kk_op *op, const kk_args *a, kk_tape *tape, kk_tensor **out, kk_err *e);
+
 #endif

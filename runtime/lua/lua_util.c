@@ -59,13 +59,30 @@ void kk_lua_funcs(lua_State *L, const kk_reg *r) {
   }
 }
 
-void kk_lua_type(lua_State *L, const char *type, const kk_reg *meta, const kk_reg *methods) {
+void kk_lua_pushclosure(lua_State *L, lua_CFunction f, void *p) {
+  util_pushctx(L);
+  lua_pushlightuserdata(L, p);
+  lua_pushcclosure(L, f, 2);
+}
+
+void kk_lua_methods(lua_State *L, const char *type) {
   luaL_newmetatable(L, type);
-  if (methods) {
+  if (lua_getfield(L, -1, "methods") != LUA_TTABLE) {
+    lua_pop(L, 1);
     lua_newtable(L);
-    kk_lua_funcs(L, methods);
-    lua_setfield(L, -2, "__index");
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "methods");
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__index");
   }
+  lua_remove(L, -2);
+}
+
+void kk_lua_type(lua_State *L, const char *type, const kk_reg *meta, const kk_reg *methods) {
+  kk_lua_methods(L, type);
+  if (methods) kk_lua_funcs(L, methods);
+  lua_pop(L, 1);
+  luaL_newmetatable(L, type);
   if (meta) kk_lua_funcs(L, meta);
   lua_pop(L, 1);
 }

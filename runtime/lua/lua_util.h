@@ -31,8 +31,12 @@ kk_ctx *kk_lua_ctx(lua_State *L);                        /* only inside a functi
 void kk_lua_funcs(lua_State *L, const kk_reg *r);        /* into the table on top; ends with {NULL} */
 void kk_lua_setdoc(lua_State *L, int f, const char *doc);   /* help text of the function at index f */
 int kk_lua_getdoc(lua_State *L);
+void kk_lua_pushclosure(lua_State *L, lua_CFunction f, void *p);   /* upvalues: context, light userdata p */
 /* A metatable named type with metamethods meta (may be NULL) and methods (become __index). Leaves the stack as it was. */
 void kk_lua_type(lua_State *L, const char *type, const kk_reg *meta, const kk_reg *methods);
+
+/* Pushes the table of methods of a type, made at first use: several files may add to it. */
+void kk_lua_methods(lua_State *L, const char *type);
 
 /* Part 4 of a binding. Misuse raises with the position; the world answers nil, message, code. */
 int kk_lua_fail(lua_State *L, const kk_err *e);

@@ -11,6 +11,7 @@
 enum { KK_MAXIN = 12, KK_MAXOUT = 6, KK_MAXSAVE = 6, KK_MAXOPT = 8 };
 
 struct kk_op;
+struct kk_sample;
 
 /* One application of an op. The dispatcher binds shapes, makes inputs contiguous and of the wanted
 ** type, and allocates out, save, scratch and gradients before it calls a kernel: kernels cannot fail. */
@@ -37,31 +38,48 @@ typedef struct kk_opt {
   const char *choices;           /* enum option: "none mean sum"; dflt is an index; else NULL */
 } kk_opt;
 
+/* What the generic test starts from. Unset inputs are made from the signature with the sizes in dim
+** (0: 2, 3, 4, ... by order of appearance) and random contents; set range for numbers outside (-1,1). */
+typedef struct kk_sample {
+  int nin;                       /* for variadic ops */
+  kk_shape shape[KK_MAXIN];      /* for "?" inputs and "&" inputs; ndim = -1: not set */
+  int64_t dim[26];
+  double lo[KK_MAXIN], hi[KK_MAXIN];   /* range of the random numbers; indices and masks: see index */
+  int32_t index[KK_MAXIN];       /* i-inputs: drawn from 0 .. index - 1 */
+  const int32_t *numbers[KK_MAXIN];    /* n-inputs: the very numbers */
+  double opt[KK_MAXOPT];         /* starts as the defaults */
+  bool absent[KK_MAXIN];         /* leave an optional input out */
+  bool frozen[KK_MAXIN];         /* a float input that has no gradient by definition (targets, ...) */
+} kk_sample;
+
 /* Signature grammar:
 **   sig   = term* "->" term+ [";" term+]        inputs -> outputs ; saved for backward
 **   term  = name [":" type] "[" dims "]" ["?"] ["*"]     ? optional   * one or more (last input only)
 **   type  = f float32 (default) | i index: int32, counted from 1 in Lua, from 0 here | n int32 number
 **         | b uint8 mask | a any type, the same for every a-term
 **   dims  = "" scalar | "..." any shape, the same everywhere | "...,D" rows of D | "&" broadcast with the others
-**         | "?" set by the op's shape function | sizes separated by commas
-**   size  = LETTER | INT LETTER (4H: four times H) | LETTER "+" INT
-** Inputs of an &-term are handed to the kernel as they are: use kk_broadcast_for or kk_expanded. */
+**         | "?" for an input: any shape; for an output: set by the op's shape function
+**         | sizes separated by commas
+**   size  = LETTER | INT LETTER (4H: four times H)
+** in[i] of an &-term is a view expanded to the common shape, its strides as they come (0 where it is
+** repeated): read it with kk_each. Its din[i] is a contiguous buffer of the common shape.
+** save[i] is NULL when nothing is recorded: a kernel then keeps nothing. */
 typedef struct kk_op {
   const char *name;              /* Lua name and first word of every error            */
   const char *sig;
   const char *about;             /* the formula and its source, one line: documentation */
   kk_opt opts[KK_MAXOPT];        /* ends at the first NULL name                        */
   bool random;                   /* draws c->key from the caller's stream              */
-  bool strided;                  /* kernel reads src strides: inputs are not made contiguous */
-  kk_status (*shape)(kk_call *c, kk_shape *out, kk_err *e);  /* fills the shapes of "?" outputs (and, */
-                                 /* after the outputs, of "?" saved tensors); may refuse             */
+  bool blas;                     /* kernels call linalg's products: refused early when there is no BLAS */
+  kk_status (*shape)(kk_call *c, kk_shape *out, kk_err *e);  /* fills the shapes of "?" outputs and, behind */
+                                 /* the outputs, of "?" saved tensors (out[nout + i]); may refuse       */
   kk_status (*check)(const kk_call *c, kk_err *e);  /* values (indices in range), never shapes     */
   size_t (*scratch)(const kk_call *c, bool backward);        /* bytes of c->scratch wanted         */
   void (*forward)(kk_call *c);
   void (*backward)(kk_call *c);  /* adds into c->din; NULL = not differentiable */
-  /* Optional: makes inputs for the generic test when random numbers in (-1,1) will not do, and sets
-  ** options. variant counts from 0; return false when there is no such variant. */
-  bool (*sample)(int variant, kk_tensor **in, double *opt, uint64_t key);
+  /* Optional: makes inputs for the generic test when random numbers in (-1,1) of small shapes will not
+  ** do, and sets options. variant counts from 0; answers false when there is no such variant. */
+  bool (*sample)(int variant, struct kk_sample *s);
 } kk_op;
 
 /* What kernels use. */
@@ -74,23 +92,10 @@ static inline kk_real *kk_saved(const kk_call *c, int i) { return kk_real_data(c
 static inline const kk_real *kk_dout(const kk_call *c, int i) { return c->out[i]->store->grad; }   /* zeros where unused */
 static inline int64_t kk_rows(const kk_call *c) { return kk_numel(&c->any); }        /* product of "..." */
 
-struct kk_tape;
 extern const kk_op *const kk_ops[];      /* generated from the files in op/, ends with NULL */
 const kk_op *kk_op_find(const char *name);
+int kk_op_nopt(const kk_op *op);
 int kk_op_index(const kk_op *op, const char *opt_name);   /* of an option, -1 if there is none */
-
-/* Arguments of one application. nin counts what is in in[] (absent optional inputs are NULL). */
-typedef struct kk_args {
-  int nin;
-  kk_tensor *in[KK_MAXIN];
-  const double *opt;             /* one number per option, or NULL for the defaults */
-  kk_stream *stream;             /* random ops; NULL: KK_ESTATE                      */
-} kk_args;
-
-/* Applies op. out[] receives op's outputs, each a reference the caller owns. On failure nothing was
-** created and out is untouched. tape may be NULL. */
-kk_status kk_op_run(const kk_op *op, const kk_args *a, struct kk_tape *tape,
-                    kk_tensor **out, kk_err *e);
 
 /* sig.c */
 typedef struct kk_term { const char *name, *dims; int len, dims_len; char type; bool optional, variadic; } kk_term;
