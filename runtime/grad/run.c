@@ -125,9 +125,11 @@ kk_status kk_op_run(const kk_op *op, const kk_args *a, kk_tape *tape, kk_tensor 
     if (!a->stream) return kk_fail(e, KK_ESTATE, "%s: needs a random stream", op->name);
     c.key = kk_stream_key(a->stream);
   }
+  for (int i = 0; i < c.nin; i++)
+    if (run_term(&s, i)->constant) c.constant |= 1u << i;
   if (tape && tape->records && op->backward)
     for (int i = 0; i < c.nin; i++)
-      if (c.src[i] && kk_wants_grad(c.src[i])) records = true;
+      if (c.src[i] && kk_wants_grad(c.src[i]) && !(c.constant & 1u << i)) records = true;
   if ((st = run_inputs(&c, &s, widest, e))) goto fail;
   if (op->check && (st = op->check(&c, e))) goto fail;
   if ((st = run_allocate(&c, &s, widest, records, e))) goto fail;
@@ -142,7 +144,7 @@ kk_status kk_op_run(const kk_op *op, const kk_args *a, kk_tape *tape, kk_tensor 
   for (int i = 0; tape && i < c.nsave && !st; i++) st = kk_tape_own(tape, c.save[i]->store, e);
   if (st) goto fail;
   if (records) {
-    for (int i = 0; i < c.nout; i++) c.out[i]->store->wants_grad = kk_type(c.out[i]) == KK_F32;
+    for (int i = 0; i < c.nout; i++) c.out[i]->store->wants_grad = kk_type(c.out[i]) == KK_F32 && !s.out[i].constant;
     for (int i = 0; i < c.nin; i++) c.writes[i] = c.src[i] ? c.src[i]->store->writes : 0;
     if ((st = kk_tape_push(tape, &c, e))) goto fail;
   }

@@ -53,7 +53,7 @@ static size_t tape_round(size_t n) { return (n + 63) & ~(size_t)63; }
 
 /* Does anybody want the gradient of input i of this call? */
 static bool tape_wanted(const kk_call *c, int i) {
-  return c->src[i] && kk_type(c->src[i]) == KK_F32 && kk_wants_grad(c->src[i]);
+  return c->src[i] && kk_type(c->src[i]) == KK_F32 && kk_wants_grad(c->src[i]) && !(c->constant & 1u << i);
 }
 
 /* Bytes of temporaries for c's backward: gradients that cannot be written in place, then scratch. */

@@ -25,6 +25,7 @@ typedef struct kk_call {
   kk_real *din[KK_MAXIN];        /* backward: gradient to add into, NULL where nobody wants it   */
   double opt[KK_MAXOPT];         /* numbers; enum options hold the index, flags 0 or 1           */
   int64_t dim[26];               /* size bound to each letter of the signature                   */
+  uint32_t constant;             /* bit i: input i is declared constant                           */
   kk_shape any;                  /* what "..." or "&" stood for                                  */
   uint64_t key;                  /* random ops: this call's key, the same in backward            */
   uint64_t writes[KK_MAXIN];     /* storage versions at the time of recording                    */
@@ -49,12 +50,12 @@ typedef struct kk_sample {
   const int32_t *numbers[KK_MAXIN];    /* n-inputs: the very numbers */
   double opt[KK_MAXOPT];         /* starts as the defaults */
   bool absent[KK_MAXIN];         /* leave an optional input out */
-  bool frozen[KK_MAXIN];         /* a float input that has no gradient by definition (targets, ...) */
 } kk_sample;
 
 /* Signature grammar:
 **   sig   = term* "->" term+ [";" term+]        inputs -> outputs ; saved for backward
-**   term  = name [":" type] "[" dims "]" ["?"] ["*"]     ? optional   * one or more (last input only)
+**   term  = name [":" type] "[" dims "]" ["?"] ["!"] ["*"]     ? optional   ! constant: no gradient flows
+**           * one or more (last input only)
 **   type  = f float32 (default) | i index: int32, counted from 1 in Lua, from 0 here | n int32 number
 **         | b uint8 mask | a any type, the same for every a-term
 **   dims  = "" scalar | "..." any shape, the same everywhere | "...,D" rows of D | "&" broadcast with the others
@@ -98,7 +99,7 @@ int kk_op_nopt(const kk_op *op);
 int kk_op_index(const kk_op *op, const char *opt_name);   /* of an option, -1 if there is none */
 
 /* sig.c */
-typedef struct kk_term { const char *name, *dims; int len, dims_len; char type; bool optional, variadic; } kk_term;
+typedef struct kk_term { const char *name, *dims; int len, dims_len; char type; bool optional, constant, variadic; } kk_term;
 typedef struct kk_sig { int nin, nout, nsave; kk_term in[KK_MAXIN], out[KK_MAXOUT], save[KK_MAXSAVE]; } kk_sig;
 void kk_sig_parse(const char *sig, kk_sig *s);            /* signatures are constants: trusted */
 kk_status kk_sig_bind(kk_call *c, const kk_sig *s, kk_err *e);

@@ -41,6 +41,7 @@ static bool sig_term(const char **p, kk_term *t) {
   t->dims_len = (int)(s - t->dims);
   s++;
   if (*s == '?') t->optional = true, s++;
+  if (*s == '!') t->constant = true, s++;
   if (*s == '*') t->variadic = true, s++;
   *p = s;
   return true;

@@ -107,7 +107,7 @@ static kk_status bench_run(bench *b, kk_tape *tape, kk_tensor **out, kk_err *e) 
 }
 
 static bool bench_float_input(const bench *b, int i) {
-  return b->a.in[i] && kk_type(b->a.in[i]) == KK_F32 && !b->s.frozen[i];
+  return b->a.in[i] && kk_type(b->a.in[i]) == KK_F32 && !bench_term(b, i)->constant;
 }
 
 /* The weight of element j of output k in the scalar that is differentiated. */
@@ -119,7 +119,7 @@ static double bench_loss(bench *b) {
   double sum = 0;
   if (bench_run(b, NULL, out, &e)) fail_msg("%s: %s", b->op->name, e.msg);
   for (int k = 0; k < b->sig.nout; k++) {
-    if (kk_type(out[k]) == KK_F32)
+    if (kk_type(out[k]) == KK_F32 && !b->sig.out[k].constant)
       for (int64_t j = 0, n = kk_numel(&out[k]->shape); j < n; j++) sum += bench_weight(k, j) * (double)kk_real_data(out[k])[j];
     kk_unref(out[k]);
   }

@@ -1,0 +1,81 @@
+/* concat_pool.c -- last, maximum and mean over the valid steps of each sequence, side by side. */
+#include "base/pool.h"
+#include "op/op.h"
+
+static int64_t pool_steps(const kk_call *c, int64_t b) { return c->in[1] ? kk_idx(c, 1)[b] : KK_DIM(c, 'T'); }
+
+static void pool_forward_rows(void *arg, int64_t begin, int64_t end) {
+  kk_call *c = arg;
+  const int64_t B = KK_DIM(c, 'B'), D = KK_DIM(c, 'D');
+  for (int64_t b = begin; b < end; b++) {
+    const int64_t T = pool_steps(c, b);
+    const kk_real *h = kk_in(c, 0) + b * D, *last = h + (T - 1) * B * D;
+    kk_real *y = kk_out(c, 0) + b * 3 * D, *most = y + D, *mean = y + 2 * D;
+    int32_t *at = c->nsave ? kk_i32_data(c->save[0]) + b * D : NULL;
+    for (int64_t d = 0; d < D; d++) {
+      y[d] = last[d];
+      most[d] = mean[d] = h[d];
+      if (at) at[d] = 0;
+    }
+    for (int64_t t = 1; t < T; t++)
+      for (int64_t d = 0; d < D; d++) {
+        kk_real v = h[t * B * D + d];
+        mean[d] += v;
+        if (v > most[d]) {
+          most[d] = v;
+          if (at) at[d] = (int32_t)t;
+        }
+      }
+    for (int64_t d = 0; d < D; d++) mean[d] /= (kk_real)T;
+  }
+}
+
+static void concat_pool_forward(kk_call *c) { kk_pool_for(KK_DIM(c, 'B'), 4, pool_forward_rows, c); }
+
+static void pool_backward_rows(void *arg, int64_t begin, int64_t end) {
+  kk_call *c = arg;
+  const int64_t B = KK_DIM(c, 'B'), D = KK_DIM(c, 'D');
+  for (int64_t b = begin; b < end; b++) {
+    const int64_t T = pool_steps(c, b);
+    const kk_real *dy = kk_dout(c, 0) + b * 3 * D;
+    const int32_t *at = kk_i32_data(c->save[0]) + b * D;
+    kk_real *dh = c->din[0] + b * D, share = (kk_real)(1.0 / (double)T);
+    for (int64_t d = 0; d < D; d++) {
+      dh[(T - 1) * B * D + d] += dy[d];
+      dh[at[d] * B * D + d] += dy[D + d];
+    }
+    for (int64_t t = 0; t < T; t++)
+      for (int64_t d = 0; d < D; d++) dh[t * B * D + d] += dy[2 * D + d] * share;
+  }
+}
+
+static void concat_pool_backward(kk_call *c) { kk_pool_for(KK_DIM(c, 'B'), 4, pool_backward_rows, c); }
+
+static kk_status concat_pool_check(const kk_call *c, kk_err *e) {
+  const int32_t *len = kk_idx(c, 1);
+  if (KK_DIM(c, 'T') < 1) return kk_fail(e, KK_EARG, "concat_pool: no steps");
+  for (int64_t b = 0; len && b < KK_DIM(c, 'B'); b++)
+    if (len[b] < 1 || len[b] > KK_DIM(c, 'T'))
+      return kk_fail(e, KK_EARG, "concat_pool: length %lld is %d, expected 1..%lld", (long long)b + 1, len[b],
+                     (long long)KK_DIM(c, 'T'));
+  return KK_OK;
+}
+
+static bool concat_pool_sample(int variant, kk_sample *s) {
+  static const int32_t lens[3] = {4, 2, 1};
+  s->dim['T' - 'A'] = 4;
+  s->dim['B' - 'A'] = 3;
+  s->numbers[1] = lens;
+  s->absent[1] = variant == 0;
+  return variant < 2;
+}
+
+const kk_op kk_op_concat_pool = {
+  .name = "concat_pool",
+  .sig = "h[T,B,D] lens:n[B]? -> y[B,3D]; at:i[B,D]",
+  .about = "y = [last, max, mean] over the first lens steps of each sequence (Howard & Ruder 2018, section 3.3)",
+  .check = concat_pool_check,
+  .forward = concat_pool_forward,
+  .backward = concat_pool_backward,
+  .sample = concat_pool_sample,
+};

@@ -1,0 +1,159 @@
+/* cross_entropy.c -- softmax and cross-entropy in one pass, from logits. */
+#include <math.h>
+
+#include "base/pool.h"
+#include "op/op.h"
+
+enum { X, TARGET, SOFT, WEIGHT, SMOOTHING = 0 };
+
+/* One row's target distribution q and weight: hard target y (or none: ignored), or a soft one.
+** Weighted as PyTorch does: loss = sum_n sum_c -w_c q_nc log p_nc / sum_n w_y  (soft: / N). */
+typedef struct ce_row { double lse, loss, nll, norm; int hit, counted; } ce_row;
+
+static ce_row ce_forward_row(const kk_call *c, int64_t n) {
+  const int64_t C = KK_DIM(c, 'C');
+  const kk_real *x = kk_in(c, X) + n * C, *w = kk_in(c, WEIGHT), *q = kk_in(c, SOFT);
+  const int32_t *target = kk_idx(c, TARGET);
+  const double eps = c->opt[SMOOTHING];
+  ce_row r = {0};
+  double most = -INFINITY, sum = 0, flat = 0;
+  int64_t best = 0;
+  for (int64_t k = 0; k < C; k++)
+    if ((double)x[k] > most) most = (double)x[k], best = k;
+  for (int64_t k = 0; k < C; k++) sum += exp((double)x[k] - most);
+  r.lse = most + log(sum);
+  r.counted = 1;
+  if (q) {
+    const kk_real *row = q + n * C;
+    int64_t y = 0;
+    for (int64_t k = 0; k < C; k++) {
+      double wk = w ? (double)w[k] : 1, nll = r.lse - (double)x[k];
+      if (row[k] > row[y]) y = k;
+      r.nll += (double)row[k] * nll;
+      r.loss += wk * ((1 - eps) * (double)row[k] + eps / (double)C) * nll;
+    }
+    r.norm = 1;
+    r.hit = best == y;
+    return r;
+  }
+  if (target[n] < 0) {
+    r.counted = 0;
+    return r;
+  }
+  r.norm = w ? (double)w[target[n]] : 1;
+  r.nll = r.lse - (double)x[target[n]];
+  r.hit = best == target[n];
+  r.loss = (1 - eps) * r.norm * r.nll;
+  if (eps > 0) {
+    for (int64_t k = 0; k < C; k++) flat += (w ? (double)w[k] : 1) * (r.lse - (double)x[k]);
+    r.loss += eps / (double)C * flat;
+  }
+  return r;
+}
+
+enum { ROWS = 32 };   /* rows a chunk; partial sums are added in chunk order */
+
+static size_t ce_scratch(const kk_call *c, bool backward) {
+  return backward ? 0 : (size_t)kk_rows(c) * sizeof(ce_row);
+}
+
+static void ce_rows(void *arg, int64_t begin, int64_t end) {
+  kk_call *c = arg;
+  for (int64_t n = begin; n < end; n++) ((ce_row *)c->scratch)[n] = ce_forward_row(c, n);
+}
+
+static void cross_entropy_forward(kk_call *c) {
+  const int64_t N = kk_rows(c);
+  const ce_row *r = c->scratch;
+  double loss = 0, norm = 0, nll = 0, hits = 0, counted = 0;
+  kk_pool_for(N, ROWS, ce_rows, c);
+  for (int64_t n = 0; n < N; n++) {
+    loss += r[n].loss;
+    norm += r[n].norm;
+    nll += r[n].nll;
+    hits += r[n].hit;
+    counted += r[n].counted;
+    if (c->nsave) kk_saved(c, 0)[n] = (kk_real)r[n].lse;
+  }
+  if (norm <= 0) norm = 1;                  /* every row ignored: the loss is 0 */
+  kk_out(c, 0)[0] = (kk_real)(loss / norm);
+  kk_out(c, 1)[0] = (kk_real)nll;
+  kk_out(c, 1)[1] = (kk_real)counted;
+  kk_out(c, 1)[2] = (kk_real)hits;
+  if (c->nsave) kk_saved(c, 1)[0] = (kk_real)norm;
+}
+
+/* dx_k = (p_k sum_j w_j q_j - w_k q_k) dloss / norm, with q the smoothed target */
+static void ce_back_rows(void *arg, int64_t begin, int64_t end) {
+  kk_call *c = arg;
+  const int64_t C = KK_DIM(c, 'C');
+  const kk_real *w = kk_in(c, WEIGHT), *soft = kk_in(c, SOFT);
+  const int32_t *target = kk_idx(c, TARGET);
+  const double eps = c->opt[SMOOTHING], scale = (double)kk_dout(c, 0)[0] / (double)kk_saved(c, 1)[0];
+  double wsum = 0;
+  for (int64_t k = 0; k < C; k++) wsum += w ? (double)w[k] : 1;
+  for (int64_t n = begin; n < end; n++) {
+    const kk_real *x = kk_in(c, X) + n * C;
+    kk_real *dx = c->din[X] + n * C;
+    const double lse = (double)kk_saved(c, 0)[n];
+    double mass = eps / (double)C * wsum;
+    if (!soft && target[n] < 0) continue;
+    if (soft)
+      for (int64_t k = 0; k < C; k++) mass += (w ? (double)w[k] : 1) * (1 - eps) * (double)soft[n * C + k];
+    else
+      mass += (1 - eps) * (w ? (double)w[target[n]] : 1);
+    const kk_real m = (kk_real)(mass * scale), flat = (kk_real)(eps / (double)C * scale), l = (kk_real)lse;
+    for (int64_t k = 0; k < C; k++) dx[k] += m * (kk_real)exp((double)(x[k] - l)) - flat * (w ? w[k] : 1);
+    if (soft)
+      for (int64_t k = 0; k < C; k++)
+        dx[k] -= (kk_real)(scale * (1 - eps) * (w ? (double)w[k] : 1) * (double)soft[n * C + k]);
+    else
+      dx[target[n]] -= (kk_real)(scale * (1 - eps) * (w ? (double)w[target[n]] : 1));
+  }
+}
+
+static void cross_entropy_backward(kk_call *c) { kk_pool_for(kk_rows(c), ROWS, ce_back_rows, c); }
+
+static kk_status cross_entropy_check(const kk_call *c, kk_err *e) {
+  const int32_t *y = kk_idx(c, TARGET);
+  if (!c->in[TARGET] == !c->in[SOFT])
+    return kk_fail(e, KK_EARG, "cross_entropy: give either target (classes) or soft (distributions)");
+  for (int64_t n = 0, N = kk_rows(c); y && n < N; n++)
+    if (y[n] < -1 || y[n] >= KK_DIM(c, 'C'))
+      return kk_fail(e, KK_EARG, "cross_entropy: target %lld is %d, expected 1..%lld, or 0 to ignore the row",
+                     (long long)n + 1, y[n] + 1, (long long)KK_DIM(c, 'C'));
+  return KK_OK;
+}
+
+static kk_status cross_entropy_shape(kk_call *c, kk_shape *out, kk_err *e) {
+  (void)c;
+  (void)e;
+  out[1] = (kk_shape){.ndim = 1, .n = {3}};
+  return KK_OK;
+}
+
+static bool cross_entropy_sample(int variant, kk_sample *s) {
+  s->dim['C' - 'A'] = 4;
+  s->index[TARGET] = 4;
+  s->lo[SOFT] = 0.1;
+  s->lo[WEIGHT] = 0.5;
+  s->absent[SOFT] = variant < 3;
+  s->absent[TARGET] = variant >= 3;
+  s->absent[WEIGHT] = variant == 0 || variant == 3;
+  s->opt[SMOOTHING] = variant == 2 || variant == 4 ? 0.1 : 0;
+  return variant < 5;
+}
+
+const kk_op kk_op_cross_entropy = {
+  .name = "cross_entropy",
+  .sig = "x[...,C] target:i[...]? soft[...,C]?! w[C]?! -> loss[] stats[?]!; lse[...] norm[]",
+  .about = "loss = sum w_y (-log softmax(x)_y) / sum w_y over rows whose target is not 0; with smoothing s the target is "
+           "(1-s) one-hot + s/C (Szegedy et al. 2016, eq. 4). stats: sum of the unsmoothed, unweighted -log p_y, rows counted, top-1 hits",
+  .opts = {{"smoothing", 0, 0, 0.999, "share of the target spread over all classes", NULL}},
+  .shape = cross_entropy_shape,
+  .check = cross_entropy_check,
+  .scratch = ce_scratch,
+  .forward = cross_entropy_forward,
+  .backward = cross_entropy_backward,
+  .sample = cross_entropy_sample,
+};
