@@ -60,8 +60,9 @@ packages=       # that would provide them
 unknown=        # rows for which this package manager has none
 needed=         # set when a missing row is for the build or the tests
 while IFS='|' read -r empty name use _ _ apt brew dnf pacman check _; do
-  case $empty$name in ' name'* | -* | '' | [!\ ]*) continue ;; esac
-  name=$(echo $name) use=$(echo $use)             # without the spaces around it
+  [ -z "$empty" ] && [ -n "$check" ] || continue   # not a row of the table
+  name=$(echo $name) use=$(echo $use)              # without the spaces around them
+  case $name in name | -*) continue ;; esac
   case $manager in
   apt-get) want=$apt ;; brew) want=$brew ;; dnf) want=$dnf ;; pacman) want=$pacman ;; *) want=- ;;
   esac
