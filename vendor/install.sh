@@ -5,6 +5,7 @@
 #   sh vendor/install.sh --list     the table, for people
 # Ends 0 when everything is there. Needs nothing but a POSIX shell: make and the compiler come from here.
 set -u
+PATH=$PATH:/usr/sbin:/sbin            # ldconfig
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 table=$here/README.md
 mode=${1-}
