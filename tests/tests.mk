@@ -16,9 +16,9 @@ $(B)/tests/test_%: tests/c/test_%.c $(wildcard tests/c/*.h) $(B)/libkooka.a
 $(B)/tests/double_test_%: tests/double/test_%.c $(wildcard tests/c/*.h) $(B)/libkooka-double.a
 	@mkdir -p $(@D)
 	$(CC) $(KK_C) -DKK_REAL=double -Itests/c -o $@ $< $(B)/libkooka-double.a $(TEST_LIBS) $(LIBS)
-$(B)/tests/bind_test_%: tests/bind/test_%.c $(BIND) $(B)/libkooka.a
+$(B)/tests/bind_test_%: tests/bind/test_%.c $(wildcard tests/c/*.h tests/bind/*.h) $(BIND) $(B)/libkooka.a
 	@mkdir -p $(@D)
-	$(CC) $(KK_C) -Itests/c -o $@ $< $(BIND) $(B)/libkooka.a $(TEST_LIBS) $(LUA_LIB) $(LIBS)
+	$(CC) $(KK_C) -Itests/c -Itests/bind -o $@ $< $(BIND) $(B)/libkooka.a $(TEST_LIBS) $(LUA_LIB) $(LIBS)
 
 $(B)/libkooka-double.a: $(CORE_DOUBLE)
 	@rm -f $@
