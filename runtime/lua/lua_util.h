@@ -9,6 +9,8 @@
 #ifndef KK_LUA_UTIL_H
 #define KK_LUA_UTIL_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "lauxlib.h"
 #include "lua.h"
@@ -60,5 +62,13 @@ struct kk_tensor **kk_lua_newtensor(lua_State *L);              /* pushes an emp
 void kk_lua_adopt(lua_State *L, struct kk_tensor *t);
 struct kk_tensor *kk_lua_checktensor(lua_State *L, int arg);    /* live, else raises */
 struct kk_tensor *kk_lua_testtensor(lua_State *L, int arg);     /* NULL when it is something else */
+
+/* Corpora and lists of row numbers (bind_corpus.c). */
+struct kk_corpus;
+struct kk_corpus **kk_lua_newcorpus(lua_State *L);              /* pushes an empty handle */
+struct kk_corpus *kk_lua_checkcorpus(lua_State *L, int arg);    /* open, else raises */
+/* Row numbers 1..max, given as a list or as an int32 or int64 tensor, counted from 0 in a block that
+** Lua owns and that is pushed. Raises for anything else. */
+int64_t *kk_lua_checkrows(lua_State *L, int arg, int64_t max, int64_t *n);
 
 #endif
