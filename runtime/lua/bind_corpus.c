@@ -1,6 +1,5 @@
 /* bind_corpus.c -- kooka.corpus: documents as token ids, in memory or mapped from a file. */
 #include <math.h>
-#include <string.h>
 
 #include "data/corpus.h"
 #include "lua/lua_util.h"
@@ -176,8 +175,7 @@ static int corpus_split(lua_State *L) {
   kk_stream s = kk_stream_named((uint64_t)seed, "corpus.split");
   for (int64_t i = 0; i < n; i++) order[i] = i;
   kk_random_shuffle(kk_stream_key(&s), order, n);
-  memset(side, 0, (size_t)n);
-  for (int64_t i = 0; i < held; i++) side[order[i]] = 1;
+  for (int64_t i = 0; i < n; i++) side[order[i]] = i < held;
   for (int64_t i = 0; i < n; i++) {
     if (side[i]) rows[n - held + out++] = i;
     else rows[in++] = i;
