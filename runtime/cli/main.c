@@ -1,10 +1,12 @@
 /* main.c -- the program kooka: Lua 5.4 with kooka's modules inside. Everything that may raise runs
 ** under one protected call; the command line itself is read by lua/kooka/cli.lua. */
+#define _GNU_SOURCE
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/stop.h"
 #include "lauxlib.h"
@@ -55,8 +57,9 @@ static int main_core(lua_State *L) {
   return 1;
 }
 
-/* The first Ctrl-C asks; loops in C poll the flag, Lua code is stopped by a hook. */
-static lua_State *main_state;
+/* Ctrl-C and SIGTERM: the first asks. Loops in C poll the flag; Lua code is stopped by a hook on the
+** state that runs now, which resume and wrap below record. The fourth in a row ends the program. */
+static lua_State *volatile main_state;
 
 static void main_hook(lua_State *L, lua_Debug *ar) {
   (void)ar;
@@ -66,41 +69,75 @@ static void main_hook(lua_State *L, lua_Debug *ar) {
 
 static void main_signal(int sig) {
   (void)sig;
+  if (kk_stop_asked() >= 3) _exit(130);
   kk_stop_request();
   lua_sethook(main_state, main_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
-/* Wrapped coroutine.resume: records the running state so that Ctrl-C reaches a loop inside it. */
-static int main_resume(lua_State *L) {
-  lua_State *outer = main_state;
-  lua_State *co = lua_tothread(L, 1);
-  int n;
-  if (co) main_state = co;
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  n = lua_gettop(L) - 1;
-  lua_call(L, n, LUA_MULTRET);
-  main_state = outer;
-  return lua_gettop(L);
+/* Without SA_RESTART: a read that waits for input ends too. */
+static void main_signals(void) {
+  struct sigaction a;
+  memset(&a, 0, sizeof a);
+  a.sa_handler = main_signal;
+  sigemptyset(&a.sa_mask);
+  sigaction(SIGINT, &a, NULL);
+  sigaction(SIGTERM, &a, NULL);
+  signal(SIGPIPE, SIG_IGN);
 }
 
-static int main_wrap_next(lua_State *L) {
-  lua_State *co = lua_tothread(L, lua_upvalueindex(1)), *outer = main_state;
-  int n = lua_gettop(L), status, nres;
-  luaL_checkstack(L, n, "too many arguments");
-  if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) return luaL_error(L, "cannot resume dead coroutine");
+/* coroutine.resume and wrap, as in Lua's lcorolib.c, but recording the running state. Moves n arguments from
+** the top of L; returns the number of results on L, or -1 with the error object there. */
+static int main_auxresume(lua_State *L, lua_State *co, int n) {
+  lua_State *outer = main_state;
+  int status, nres;
+  if (!lua_checkstack(co, n)) {
+    lua_pushliteral(L, "too many arguments to resume");
+    return -1;
+  }
   lua_xmove(L, co, n);
   main_state = co;
   status = lua_resume(co, L, n, &nres);
   main_state = outer;
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_xmove(co, L, 1);
-    lua_resetthread(co);
-    return lua_error(L);
+    return -1;
   }
-  luaL_checkstack(L, nres, "too many results");
+  if (!lua_checkstack(L, nres + 1)) {
+    lua_pop(co, nres);
+    lua_pushliteral(L, "too many results to resume");
+    return -1;
+  }
   lua_xmove(co, L, nres);
   return nres;
+}
+
+static int main_resume(lua_State *L) {
+  lua_State *co = lua_tothread(L, 1);
+  int n;
+  luaL_argexpected(L, co, 1, "coroutine");
+  n = main_auxresume(L, co, lua_gettop(L) - 1);
+  lua_pushboolean(L, n >= 0);
+  lua_insert(L, -(n < 0 ? 2 : n + 1));
+  return n < 0 ? 2 : n + 1;
+}
+
+static int main_wrap_next(lua_State *L) {
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  int n = main_auxresume(L, co, lua_gettop(L)), status;
+  if (n >= 0) return n;
+  status = lua_status(co);
+  if (status != LUA_OK && status != LUA_YIELD) {       /* an error inside: run its pending __close */
+    if (lua_resetthread(co) != LUA_OK && lua_gettop(co) > 0) {
+      lua_pop(L, 1);
+      lua_xmove(co, L, 1);
+    }
+  }
+  if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
 }
 
 static int main_wrap(lua_State *L) {
@@ -127,8 +164,7 @@ static int main_protected(lua_State *L) {
   lua_setfield(L, -2, "kooka.core");
   lua_pop(L, 1);
   lua_getglobal(L, "coroutine");
-  lua_getfield(L, -1, "resume");
-  lua_pushcclosure(L, main_resume, 1);
+  lua_pushcfunction(L, main_resume);
   lua_setfield(L, -2, "resume");
   lua_pushcfunction(L, main_wrap);
   lua_setfield(L, -2, "wrap");
@@ -148,7 +184,7 @@ static int main_protected(lua_State *L) {
 }
 
 static int main_trace(lua_State *L) {
-  luaL_traceback(L, L, lua_tostring(L, 1), 1);
+  luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
   return 1;
 }
 
@@ -161,15 +197,14 @@ int main(int argc, char **argv) {
   }
   setlocale(LC_CTYPE, "");       /* never LC_NUMERIC: it would change how numbers are read */
   main_state = L;
-  signal(SIGINT, main_signal);
-  signal(SIGPIPE, SIG_IGN);
+  main_signals();
   lua_pushcfunction(L, main_trace);
   lua_pushcfunction(L, main_protected);
   lua_pushinteger(L, argc);
   lua_pushlightuserdata(L, argv);
   if (lua_pcall(L, 2, 1, -4) != LUA_OK) {
     const char *msg = lua_tostring(L, -1);
-    fprintf(stderr, "kooka: %s\n", msg ? msg : "(error object is not a string)");
+    fprintf(stderr, "kooka: %s\n", msg ? msg : "an error without a message");
     status = kk_stop_requested() ? 130 : 1;
   } else {
     status = (int)lua_tointeger(L, -1);

@@ -37,9 +37,27 @@ static int sys_threads(lua_State *L) {
   return 1;
 }
 
-static int sys_stopped(lua_State *L) { lua_pushboolean(L, kk_stop_requested()); return 1; }
+static int sys_stopped(lua_State *L) { lua_pushboolean(L, kk_stop_asked() > 0); return 1; }
 static int sys_stop(lua_State *L) { (void)L; kk_stop_request(); return 0; }
 static int sys_stop_clear(lua_State *L) { (void)L; kk_stop_clear(); return 0; }
+
+/* A hold is an object so that an error or a forgotten close cannot leave the flag held. */
+static int sys_hold_close(lua_State *L) {
+  int *held = luaL_checkudata(L, 1, "kooka.stop_hold");
+  if (*held) kk_stop_release();
+  *held = 0;
+  return 0;
+}
+
+static int sys_stop_hold(lua_State *L) {
+  int *held = lua_newuserdatauv(L, sizeof *held, 0);
+  *held = 0;
+  luaL_setmetatable(L, "kooka.stop_hold");
+  kk_stop_hold();
+  *held = 1;
+  return 1;
+}
+
 static int sys_isatty(lua_State *L) { lua_pushboolean(L, isatty((int)luaL_optinteger(L, 1, 2))); return 1; }
 static int sys_pid(lua_State *L) { lua_pushinteger(L, (lua_Integer)getpid()); return 1; }
 
@@ -69,14 +87,24 @@ static const kk_reg sys_funcs[] = {
   {"stopped", sys_stopped, "stopped() -> boolean\nTrue after Ctrl-C, until stop_clear()."},
   {"stop", sys_stop, "stop()\nAsks long loops to end, as Ctrl-C does."},
   {"stop_clear", sys_stop_clear, "stop_clear()\nForgets a Ctrl-C that was dealt with."},
+  {"stop_hold", sys_stop_hold,
+   "stop_hold() -> hold\nFor a loop that ends by itself at a good place: `local hold <close> = sys.stop_hold()`. Until it is closed the "
+   "first Ctrl-C only makes stopped() true; the second one raises \"interrupted\" as usual."},
   {"isatty", sys_isatty, "isatty([fd = 2]) -> boolean"},
   {"pid", sys_pid, "pid() -> integer"},
   {"write_file", sys_write_file, "write_file(path, text) -> true | nil, message, code\nWritten aside, fsynced, renamed: path holds all of text or what it held before."},
   {0},
 };
 
+static const kk_reg hold_meta[] = {
+  {"__gc", sys_hold_close, NULL},
+  {"__close", sys_hold_close, NULL},
+  {0},
+};
+
 KK_BIND(sys) {
-  lua_newtable(L);
+  kk_lua_type(L, "kooka.stop_hold", hold_meta, NULL);
+  luaL_getsubtable(L, -1, "sys");
   kk_lua_funcs(L, sys_funcs);
-  lua_setfield(L, -2, "sys");
+  lua_pop(L, 1);
 }
