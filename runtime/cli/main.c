@@ -18,6 +18,8 @@
 typedef struct kk_module { const char *name, *chunk, *text; size_t n; } kk_module;
 extern const kk_module kk_modules[];
 
+static volatile sig_atomic_t main_term;        /* SIGTERM came */
+
 static int main_loader(lua_State *L) {
   const kk_module *m = lua_touserdata(L, lua_upvalueindex(1));
   if (luaL_loadbufferx(L, m->text, m->n, m->chunk, "t") != LUA_OK) return lua_error(L);
@@ -48,12 +50,20 @@ static int main_names(lua_State *L) {
   return 1;
 }
 
+/* kooka.core.terminating(): somebody asked the whole program to end, not only the work at hand. */
+static int main_terminating(lua_State *L) {
+  lua_pushboolean(L, main_term);
+  return 1;
+}
+
 static int main_core(lua_State *L) {
   luaopen_kooka_core(L);
   lua_pushcfunction(L, main_source);
   lua_setfield(L, -2, "module_source");
   lua_pushcfunction(L, main_names);
   lua_setfield(L, -2, "module_names");
+  lua_pushcfunction(L, main_terminating);
+  lua_setfield(L, -2, "terminating");
   return 1;
 }
 
@@ -68,7 +78,7 @@ static void main_hook(lua_State *L, lua_Debug *ar) {
 }
 
 static void main_signal(int sig) {
-  (void)sig;
+  if (sig == SIGTERM) main_term = 1;
   if (kk_stop_asked() >= 3) _exit(130);
   kk_stop_request();
   lua_sethook(main_state, main_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
