@@ -1,0 +1,64 @@
+--- awd_lstm: the encoder of AWD-LSTM (Merity, Keskar & Socher 2018) with its five dropouts, as fastai has it.
+local core = require "kooka.core"
+local module = require "kooka.nn.module"
+local lstm = require "kooka.nn.lstm"
+
+local AwdLstm = module.class "awd_lstm"
+
+--- awd_lstm{vocab=, embed=400, hidden=1152, layers=3, padding=0, drop=1, embed_p=.02, input_p=.25, hidden_p=.15, weight_p=.2, stream=} -> encoder
+-- The last layer is as wide as the embedding, so that the decoder can share its weights. drop multiplies every
+-- probability. embed_p drops whole word types, input_p and hidden_p share one mask over time, weight_p drops
+-- recurrent weights once per sequence. padding: id whose embedding is zero (0: none).
+local function awd_lstm(o)
+  local self = module.new(AwdLstm)
+  local stream = o.stream or core.random("init", o.seed)
+  local drop = o.drop or 1
+  self.config = { vocab = o.vocab, embed = o.embed or 400, hidden = o.hidden or 1152, layers = o.layers or 3,
+    padding = o.padding or 0 }
+  local c = self.config
+  self.embed_p, self.input_p = drop * (o.embed_p or .02), drop * (o.input_p or .25)
+  self.hidden_p = drop * (o.hidden_p or .15)
+  self:parameter("embedding", stream:fill_uniform(core.zeros(c.vocab, c.embed), -.1, .1))
+  self.cells = {}
+  for i = 1, c.layers do
+    self.cells[i] = self:add("layer" .. i, lstm {
+      inputs = i == 1 and c.embed or c.hidden,
+      hidden = i == c.layers and c.embed or c.hidden,
+      weight_drop = drop * (o.weight_p or .2),
+      stream = stream,
+    })
+  end
+  return self
+end
+
+--- encoder(ids [T,B], state or nil, lens or nil) -> last [T,B,E], state
+-- last is the raw output of the last layer.
+function AwdLstm:forward(ids, state, lens)
+  local on = self.training
+  local x = core.embedding(ids, self.embedding, { row_drop = on and self.embed_p or 0, padding = self.config.padding })
+  if on and self.input_p > 0 then x = core.variational_dropout(x, { p = self.input_p }) end
+  local new = {}
+  for i, cell in ipairs(self.cells) do
+    x, new[i] = cell(x, state and state[i], lens)
+    if on and i < #self.cells and self.hidden_p > 0 then x = core.variational_dropout(x, { p = self.hidden_p }) end
+  end
+  return x, new
+end
+
+--- encoder:carry(state) -> state
+-- The state cut off from the tape that made it, to go on with in the next batch.
+function AwdLstm:carry(state)
+  local out = {}
+  for i, s in ipairs(state) do out[i] = { h = s.h:detach():keep(), c = s.c:detach():keep() } end
+  return out
+end
+
+--- encoder:groups() -> list of lists of parameters
+-- Layer groups for discriminative rates: the embedding, then each layer.
+function AwdLstm:groups()
+  local groups = { { self.embedding } }
+  for i, cell in ipairs(self.cells) do groups[i + 1] = cell:parameters() end
+  return groups
+end
+
+return awd_lstm
