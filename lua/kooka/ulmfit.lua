@@ -1,0 +1,111 @@
+--- ulmfit: the road from texts to a classifier, in the steps that recipes share (Howard & Ruder 2018):
+-- tokenizer -> language model -> fine-tuned language model -> classifier. Each step is a resumable stage of a run.
+local core = require "kooka.core"
+local batches = require "kooka.data.batches"
+local learner = require "kooka.learn.learner"
+local schedule = require "kooka.learn.schedule"
+local sources = require "kooka.learn.sources"
+local model = require "kooka.model"
+local nn = require "kooka.nn"
+local rules = require "kooka.text.rules"
+local tokenizer = require "kooka.text.tokenizer"
+
+local ulmfit = {}
+
+local function must(value, message)
+  if value == nil then error(message, 0) end
+  return value
+end
+
+--- ulmfit.tokenizer(run, texts, {vocab=8000}) -> tokenizer
+-- Trained on the cleaned texts in the stage "tokenizer" and kept in the run.
+function ulmfit.tokenizer(run, texts, o)
+  run:stage("tokenizer", function()
+    run:say("tokenizer: BPE of %d pieces on %d texts", o.vocab, #texts)
+    must(tokenizer.train { texts = rules.clean_all(texts), vocab = o.vocab, path = run:path("tokenizer.model") })
+  end)
+  return must(tokenizer.load(run.dir .. "/tokenizer.model"))
+end
+
+local function encode(tok, texts) return must(tok:encode_all(rules.clean_all(texts), { bos = true })) end
+
+local function network_options(tok, p)
+  return { vocab = tok:size(), padding = tok.pad, embed = p.embed, hidden = p.hidden, layers = p.layers, seed = p.seed }
+end
+
+--- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
+-- Stage `name`: trains a language model on texts (from: start from that file of the run) and writes name.safetensors.
+-- valid: texts for the perplexity. batch, bptt, decay, clip, embed, hidden, layers as in kooka.nn.awd_lstm and the learner.
+function ulmfit.language_model(run, tok, o)
+  local file = o.name .. ".safetensors"
+  local history = run:stage(o.name, function()
+    local options = network_options(tok, o)
+    options.drop = o.drop
+    local network = nn.language_model(options)
+    if o.from then must(network:load(run.dir .. "/" .. o.from)) end
+    local corpus, held_out = encode(tok, o.texts), o.valid and encode(tok, o.valid)
+    run:say("%s: %d texts, %d pieces; %d weights", o.name, #corpus, corpus:tokens(), network:count())
+    local batch = math.max(1, math.min(o.batch or 64, corpus:tokens() // (2 * (o.bptt or 70))))
+    local past = learner.fit {
+      model = network, label = o.name, epochs = o.epochs, lr = o.lr, decay = o.decay or .01, clip = o.clip or .25,
+      pct = o.pct, div = o.div, moms = o.moms or { .8, .7 }, perplexity = true,
+      train = sources.lm(batches.lm(corpus, { batch = batch, length = o.bptt or 70, seed = o.seed })),
+      valid = held_out and sources.lm(batches.lm(held_out, { batch = math.min(batch, 16), length = o.bptt or 70, shuffle = false })),
+      checkpoint = run:path("checkpoints/" .. o.name .. ".safetensors"),
+      say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
+    }
+    must(network:save(run:path(file)))
+    return past
+  end)
+  return file, history
+end
+
+--- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
+-- Stage `name`: the encoder of language model file `from` and a new head. First the head alone (head_epochs at head_lr), then
+-- everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle. labels: class of each text, from 1;
+-- rows: texts to train on (repeats allowed: oversampling); valid_rows: texts to watch. smoothing, weights, drop, decay, clip, batch.
+function ulmfit.classifier(run, tok, o)
+  local options = network_options(tok, o)
+  options.drop, options.classes, options.smoothing, options.weights = o.drop, o.classes or 2, o.smoothing, o.weights
+  options.head = o.head or 50
+  local network = nn.classifier(options)
+  local m = model.new { network = network, tokenizer = tok, config = options }
+  local folder = "model/" .. o.name
+  run:stage(o.name, function()
+    if o.from then
+      local weights, message = core.load_safetensors(run.dir .. "/" .. o.from)
+      must(weights, message)
+      local encoder = {}
+      for key, t in pairs(weights) do
+        local k = key:match("^encoder%.(.*)")
+        if k then encoder[k] = t end
+      end
+      network.encoder:load_state(encoder)
+    end
+    local corpus, labels = m:encode(o.texts), core.tensor(o.labels, "int32"):keep()
+    local train = m:source(corpus, labels, { rows = o.rows, train = true, batch = o.batch, seed = o.seed })
+    local valid = o.valid_rows and m:source(corpus, labels, { rows = o.valid_rows, batch = 128 })
+    local groups = network:groups()
+    local fit = {
+      model = network, train = train, valid = valid, decay = o.decay or .01, clip = o.clip or .25, moms = o.moms or { .8, .7 },
+      say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
+    }
+    local function phase(label, epochs, lr, rates, pct)
+      if epochs < 1 then return end
+      fit.label, fit.epochs, fit.lr, fit.rates, fit.pct, fit.groups = o.name .. " " .. label, epochs, lr, rates, pct, groups
+      fit.checkpoint = run:path("checkpoints/" .. o.name .. "-" .. label .. ".safetensors")
+      learner.fit(fit)
+    end
+    local head_only = {}
+    for i = 1, #groups do head_only[i] = i == #groups and 1 or 0 end
+    network.encoder:freeze()
+    phase("head", o.head_epochs or 1, o.head_lr or 1e-2, head_only)
+    network.encoder:freeze(false)
+    phase("all", o.epochs, o.lr, schedule.slice(#groups, 1, 2.6))
+    must(m:save(run.dir .. "/" .. folder))
+    for _, file in ipairs { "model.safetensors", "tokenizer.model", "config.json" } do run:path(folder .. "/" .. file) end
+  end)
+  return must(model.load(run.dir .. "/" .. folder))
+end
+
+return ulmfit
