@@ -78,6 +78,23 @@ test: all test-build ## every test; the last line reads N passed, N failed, N sk
 
 include tests/tests.mk
 
+rock: $(B)/rock/kooka/core.so ## only the module, as LuaRocks wants it
+
+# LuaRocks gives LIBDIR and LUADIR; recipes are rocks of their own.
+install-rock: rock
+	@test -n "$(LIBDIR)" && test -n "$(LUADIR)" || { echo "install-rock: set LIBDIR and LUADIR" >&2; exit 2; }
+	mkdir -p $(LIBDIR)/kooka $(LUADIR)/kooka
+	cp $(B)/rock/kooka/core.so $(LIBDIR)/kooka/core.so
+	cp -R lua/kooka/. $(LUADIR)/kooka/
+
+install: all ## program to PREFIX/bin, module for stock lua5.4 to PREFIX/lib and PREFIX/share (PREFIX, DESTDIR)
+	mkdir -p $(DESTDIR)$(PREFIX)/bin
+	cp $(B)/kooka $(DESTDIR)$(PREFIX)/bin/kooka
+	$(MAKE) install-rock LIBDIR=$(DESTDIR)$(PREFIX)/lib/lua/5.4 LUADIR=$(DESTDIR)$(PREFIX)/share/lua/5.4
+
+bench: all ## speed beside the peers; writes build/bench.json
+	$(B)/kooka bench
+
 lint: ## layers, banned functions, luacheck, help texts, format
 	$(LUA) tests/lint.lua
 
@@ -87,5 +104,5 @@ clean: ## remove what make built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile tests/tests.mk | expand -t 16
 
-.PHONY: all demo test lint clean help FORCE
+.PHONY: all demo test rock install-rock install bench lint clean help FORCE
 .DELETE_ON_ERROR:

@@ -95,7 +95,8 @@ end
 local function missing_data(recipe)
   local ask = ([[
     local r = dofile(%q)
-    local data = r.smoke and r.smoke.data or r.params and r.params.data and r.params.data.default
+    local param = r.params and r.params.data or {}
+    local data = r.smoke and r.smoke.data or param.default or param[1]
     if type(data) == "string" and data ~= "" and not io.open(data) then print("missing " .. data) end
   ]]):format(recipe)
   return output_of(("%s -e %s 2>/dev/null"):format(quote(kooka), quote(ask))):match("^missing ([^\n]+)")
@@ -162,7 +163,10 @@ local function judge_tap(p)
     end
   end
   local ran = p.passed + p.failed + p.skipped
-  if not planned then
+  if p.code == 127 then
+    p.problems[#p.problems + 1] = ending(p)
+    return
+  elseif not planned then
     p.problems[#p.problems + 1] = "no plan (a line 1..N) was printed"
   elseif not seen then
     p.problems[#p.problems + 1] = "no test was run"

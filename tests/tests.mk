@@ -36,4 +36,7 @@ asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 asan-run: all test-build
 	$(LUA) tests/run.lua --build $(B) --asan
 
-.PHONY: test-build asan asan-run
+test-rocks: all ## installs the rocks into a fresh tree without network and runs them
+	$(LUA) tests/rocks/run.lua --build $(B)
+
+.PHONY: test-rocks test-build asan asan-run
