@@ -1,0 +1,125 @@
+--- batches: what a training step eats, as int32 tensors cut from a corpus.
+local core = require "kooka.core"
+
+local batches = {}
+
+local function check_options(who, options, known)
+  for name in pairs(options) do
+    if not known[name] then error(("%s has no option '%s'"):format(who, tostring(name)), 3) end
+  end
+end
+
+local Lm = {}
+Lm.__index = Lm
+
+--- lm(corpus[, {batch = 64, length = 70, seed = 1, shuffle = true, backwards = false}]) -> maker
+-- Batches for a language model. Each epoch puts the documents into an order of its own (by `seed` and the number of the
+-- epoch; `shuffle = false` keeps the given one), joins them into one stream and cuts it into `batch` rows. Step k holds
+-- tokens (k-1)·length + 1 ... of every row, so a row goes on where it stopped and the state of the model is carried from
+-- step to step; reset it when an epoch begins. The last, shorter step is kept when it has 2 time steps or more.
+-- `backwards` reads the stream from its end. Raises when the corpus is too short for so many rows.
+function batches.lm(corpus, options)
+  local o = options or {}
+  check_options("batches.lm", o, {batch = true, length = true, seed = true, shuffle = true, backwards = true})
+  local maker = core.batches.lm(corpus, o.batch or 64, o.length or 70, o.backwards or false)
+  return setmetatable({maker = maker, seed = o.seed or 1, shuffle = o.shuffle ~= false}, Lm)
+end
+
+--- maker:steps() -> steps, tokens
+-- Steps of one epoch, known before it starts, and the tokens predicted in it.
+function Lm:steps()
+  return self.maker:steps()
+end
+
+--- maker:get(step) -> x, y
+-- int32 tensors [T,B], time-major, ids from 1; y is x one token later. Of the order that `epoch` set last.
+function Lm:get(step)
+  return self.maker:get(step)
+end
+
+--- maker:epoch([epoch = 1[, from = 1]]) -> iterator of step, x, y
+-- `for step, x, y in maker:epoch(e) do`; `from` goes on in the middle of an epoch after an interruption.
+function Lm:epoch(epoch, from)
+  local maker, step = self.maker, (from or 1) - 1
+  local steps = maker:steps()
+  if self.shuffle then maker:shuffle(self.seed, epoch or 1) end
+  return function()
+    step = step + 1
+    if step <= steps then return step, maker:get(step) end
+  end
+end
+
+local Buckets = {}
+Buckets.__index = Buckets
+
+--- buckets(corpus[, {rows =, batch = 64, train = false, seed = 1, pad = 1, max_len = 1400, backwards = false}]) -> maker
+-- Batches of documents of like length, for classification. `rows`: the documents to use (a list with repeats allowed, as
+-- from a split or from oversampling); default all. The n documents are cut into ceil(n/batch) batches whose sizes differ
+-- by at most one. For validation the longest come first. `train = true`: a new order each epoch, sorted by length
+-- inside spans of 50 batches, batches shuffled, the longest first. A document keeps its last `max_len` tokens; an empty one
+-- counts as one `pad`. `backwards` puts the last token first.
+function batches.buckets(corpus, options)
+  local o = options or {}
+  check_options("batches.buckets", o, {
+    rows = true, batch = true, train = true, seed = true, pad = true, max_len = true, backwards = true,
+  })
+  local maker = core.batches.buckets(corpus, o.rows, {
+    size = o.batch or 64, pad = o.pad or 1, max_len = o.max_len or 1400, backwards = o.backwards,
+  })
+  return setmetatable({maker = maker, seed = o.seed or 1, train = o.train or false}, Buckets)
+end
+
+--- maker:steps() -> batches, documents
+function Buckets:steps()
+  return self.maker:steps()
+end
+
+--- maker:get(k) -> ids, lens, rows, places
+-- ids int32 [T,B], time-major, padded at the end; lens int32 [B], from long to short; rows int32 [B]: the documents in the
+-- corpus, to look up labels; places int32 [B]: where each stood in `rows`, to bring predictions back into the given order.
+function Buckets:get(k)
+  return self.maker:get(k)
+end
+
+--- maker:epoch([epoch = 1[, from = 1]]) -> iterator of k, ids, lens, rows, places
+function Buckets:epoch(epoch, from)
+  local maker, k = self.maker, (from or 1) - 1
+  local n = maker:steps()
+  if self.train then maker:shuffle(self.seed, epoch or 1) end
+  return function()
+    k = k + 1
+    if k <= n then return k, maker:get(k) end
+  end
+end
+
+local Collector = {}
+Collector.__index = Collector
+
+--- collector(n) -> collector
+-- Brings the results of batches back into the given order: `c:add(places, values)` for every batch, then `c:list()`.
+function batches.collector(n)
+  return setmetatable({n = n, filled = 0, values = {}}, Collector)
+end
+
+--- c:add(places, values)
+-- places int32 [B] and values [B] or [B,C] (tensors or lists). Raises when a place comes twice or is out of range.
+function Collector:add(places, values)
+  local p = type(places) == "table" and places or places:tolist()
+  local v = type(values) == "table" and values or values:tolist()
+  if #p ~= #v then error(("collector: %d places but %d values"):format(#p, #v), 2) end
+  for i, place in ipairs(p) do
+    if place < 1 or place > self.n then error(("collector: place %d, expected 1..%d"):format(place, self.n), 2) end
+    if self.values[place] ~= nil then error(("collector: place %d came twice"):format(place), 2) end
+    self.values[place] = v[i]
+    self.filled = self.filled + 1
+  end
+end
+
+--- c:list() -> list of n values
+-- Raises when a place never came.
+function Collector:list()
+  if self.filled ~= self.n then error(("collector: %d of %d places came"):format(self.filled, self.n), 2) end
+  return self.values
+end
+
+return batches
