@@ -298,8 +298,11 @@ local function split_alone(labels, users, share, seed)
   return parts
 end
 
---- Moves texts between the sides until every person who can has the minority label on both, if no other person loses it.
-local function repair_users(side, rows_of_text, labels, users, count, names, stream)
+--- Moves texts between the sides so that every person who can has the minority label on both: only when no other person
+-- loses it, and only while the held-out side stays within 5 % of all rows of its share.
+local function repair_users(side, rows_of_text, labels, users, count, names, stream, share)
+  local over, slack = -share * #labels, 0.05 * #labels      -- rows held out above the share
+  for i = 1, #labels do over = over + (side[i] == "valid" and 1 or 0) end
   local have = {}                                   -- have[u][side]: rows of u's minority label there
   local rare = {}
   for _, u in ipairs(names) do
@@ -316,6 +319,8 @@ local function repair_users(side, rows_of_text, labels, users, count, names, str
   end
   local function try_move(i, to)
     local from, text = side[i], rows_of_text[i]
+    local next_over = over + (to == "valid" and #text or -#text)
+    if math.abs(next_over) > slack and math.abs(next_over) > math.abs(over) then return false end
     local lose = {}
     for _, j in ipairs(text) do
       local v = users[j]
@@ -324,6 +329,7 @@ local function repair_users(side, rows_of_text, labels, users, count, names, str
         if have[v][from] - lose[v] < 1 then return false end
       end
     end
+    over = next_over
     for _, j in ipairs(text) do side[j] = to end
     for v, n in pairs(lose) do have[v][from], have[v][to] = have[v][from] - n, have[v][to] + n end
     return true
@@ -350,7 +356,7 @@ local function split_by_text(labels, users, texts, share, seed)
     end
   end
   local count, names = count_by_user(labels, users)
-  repair_users(side, rows_of_text, labels, users, count, names, stream)
+  repair_users(side, rows_of_text, labels, users, count, names, stream, share)
   for i, u in ipairs(users) do
     parts[u] = parts[u] or {{}, {}}
     table.insert(parts[u][side[i] == "train" and 1 or 2], i)
@@ -361,7 +367,8 @@ end
 --- users(labels, users[, {valid = 0.3, seed = 1, texts =}]) -> {[user] = split}, general, short
 -- One split for each person, stratified, with at least one example of the person's rarer label on both sides where the
 -- person has two. `general` is the union, for the model of everybody. `texts`: one key for each row; then a text is held out
--- for all persons or for none, so no text that is evaluated ever helped to fit the general model. `short` lists the persons
+-- for all persons or for none (the share may be off by 5 % of all rows), so no text that is evaluated ever helped to fit the
+-- general model. `short` lists the persons
 -- (sorted) for whom the rarer label could not be put on both sides.
 function split.users(labels, users, options)
   local o = options or {}
