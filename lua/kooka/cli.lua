@@ -40,6 +40,7 @@ local function trim(trace)
     if line:find("in function 'xpcall'", 1, true) or line:find("in function <lua/kooka/cli.lua", 1, true) then break end
     lines[#lines + 1] = line
   end
+  if lines[#lines] == "\t(...tail calls...)" then lines[#lines] = nil end
   if lines[#lines] == "stack traceback:" then lines[#lines] = nil end
   return table.concat(lines, "\n")
 end

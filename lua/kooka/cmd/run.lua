@@ -1,0 +1,167 @@
+--- run: kooka run NAME|PATH: runs a recipe in a folder of its own.
+local core = require "kooka.core"
+local progress = require "kooka.progress"
+local recipe = require "kooka.recipe"
+local runs = require "kooka.runs"
+local sys = core.sys
+
+local run = {about = "run a recipe: collect, train, evaluate, report"}
+
+run.usage = [[
+usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke] [--seed N] [--threads N]
+                 [--out DIR] [--json] [--help]
+       kooka run --resume DIR
+
+  --quick        the recipe's smaller settings     --smoke    its smallest, for tests
+  --seed N       default 1; same seed, same result whatever the threads
+  --threads N    default: as many as the process may use
+  --out DIR      folder of this run; default runs/<date>-<recipe>-...
+  --resume DIR   goes on with an interrupted run, with the options of its first start
+  --json         only the result, as JSON, on stdout
+exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (--resume goes on)
+]]
+
+local KNOWN = {quick = false, smoke = false, json = false, help = false, seed = true, threads = true, out = true, resume = true}
+
+local function refuse(message)
+  io.stderr:write("kooka run: ", message, "\n")
+  return 2
+end
+
+local function whole_number(text, low, high)
+  local n = math.tointeger(tonumber(text))
+  return n and n >= low and n <= high and n or nil
+end
+
+-- The folder of the recipe when it is a file, for the git revision.
+local function folder_of(source)
+  if not source:find("%.lua$") then return nil end
+  return source:match("^(.*)/[^/]*$") or "."
+end
+
+-- Opens a new run or the one to go on with; run object, or nil and an exit status.
+local function open_run(r, source, values, options, args)
+  local seed = options.seed and whole_number(options.seed, 0, 0x7fffffffffffffff) or not options.seed and 1
+  if not seed then return nil, refuse(("option --seed is %s, expected an integer of 0 or more"):format(options.seed)) end
+  local mode = options.quick and "quick" or options.smoke and "smoke" or nil
+  if options.quick and options.smoke then return nil, refuse("--quick and --smoke exclude each other") end
+  local p, changed = recipe.settle(r, values, mode)
+  local opened, message = runs.open {recipe = r.name, params = p, changed = changed, seed = seed, argv = args, source = source,
+    out = options.out, folder = folder_of(source), quiet = options.json}
+  if not opened then
+    io.stderr:write("kooka run: ", message, "\n")
+    return nil, 1
+  end
+  return opened
+end
+
+local function resume_run(r, values, options, args)
+  for _, name in ipairs {"out", "seed", "quick", "smoke"} do
+    if options[name] then return nil, refuse(("--resume keeps the options of the first start; leave --%s away"):format(name)) end
+  end
+  local opened, message = runs.resume(options.resume, {argv = args, quiet = options.json})
+  if not opened then
+    io.stderr:write("kooka run: ", message, "\n")
+    return nil, 1
+  end
+  for key, value in pairs(values) do
+    if opened.params[key] ~= value then
+      opened:finish("interrupted")
+      return nil, refuse(("--resume keeps the options of the first start: %s was %s"):format(key, tostring(opened.params[key])))
+    end
+  end
+  opened.params = recipe.strict(r, opened.params)
+  return opened
+end
+
+local function on_error(err)
+  if sys.stopped() and tostring(err):find("interrupted", 1, true) then return {interrupted = true} end
+  if type(err) == "table" and err.interrupted then return err end
+  local trace = debug.traceback(tostring(err), 2)
+  return {message = tostring(err), trace = (trace:gsub("\n%s*%[C%]: in function 'xpcall'.*", ""))}
+end
+
+-- Runs the recipe and settles how it ended; answers the exit status.
+local function perform(r, opened)
+  if core.seed then core.seed(opened.seed) end
+  local ok, err = xpcall(r.run, on_error, opened.params, opened)
+  if ok and sys.stopped() then ok, err = false, {interrupted = true} end
+  local status = ok and "done" or err.interrupted and "interrupted" or "failed"
+  if status == "interrupted" then sys.stop_clear() end        -- what is written now must not be stopped by it
+  local wrote, why = opened:finish(status, not ok and err.message or nil)
+  if status == "interrupted" then
+    io.stderr:write(("kooka run: interrupted; go on with: kooka run --resume %s\n"):format(opened.dir))
+    return 130
+  elseif status == "failed" then
+    io.stderr:write("kooka run: ", err.trace, "\n", ("the run is kept; go on with: kooka run --resume %s\n"):format(opened.dir))
+    return 1
+  elseif not wrote then
+    io.stderr:write("kooka run: ", why, "\n")
+    return 1
+  end
+  return 0
+end
+
+-- Which recipe: the word in front, or the one that the folder to resume names.
+local function chosen(args)
+  local name = args[1] and not args[1]:find("^%-") and args[1]
+  if name then return name, {table.unpack(args, 2)} end
+  for i, word in ipairs(args) do
+    local dir = word:match("^%-%-resume=(.+)") or word == "--resume" and args[i + 1]
+    if dir then
+      local config, message = runs.read(dir)
+      if not config then return nil, message end
+      local source = config.source or ""
+      return source:find("%.lua$") and source or config.recipe, args
+    end
+  end
+  return nil, nil
+end
+
+--- run(args) -> exit status
+function run.run(args)
+  if args[1] == "--help" or args[1] == "-h" then
+    io.write(run.usage, "recipes: ", table.concat(recipe.names(), ", "), "\n")
+    return 0
+  end
+  local name, rest = chosen(args)
+  if not name then
+    if rest then
+      io.stderr:write("kooka run: ", rest, "\n")
+      return 1
+    end
+    return refuse("which recipe?\n" .. run.usage .. "recipes: " .. table.concat(recipe.names(), ", "))
+  end
+  local r, source, code = recipe.find(name)
+  if not r then
+    refuse(source)
+    return code == "argument" and 2 or code == "io" and 2 or 1
+  end
+  local values, options = recipe.parse(r.params, rest, KNOWN)
+  if not values then return refuse(options) end
+  if options.help then
+    io.write(r.name, ": ", r.about, "\n\n", run.usage, "\noptions of this recipe:\n", recipe.describe(r.params), "\n")
+    return 0
+  end
+  local threads = options.threads and whole_number(options.threads, 1, 4096)
+  if options.threads and not threads then
+    return refuse(("option --threads is %s, expected an integer from 1 to 4096"):format(options.threads))
+  end
+  if threads then sys.threads(threads) end
+  progress.quiet = progress.quiet or options.json == true
+  local opened, status
+  if options.resume then opened, status = resume_run(r, values, options, args)
+  else opened, status = open_run(r, source, values, options, args) end
+  if not opened then return status end
+  status = perform(r, opened)
+  if options.json then
+    local json = require("kooka").json
+    io.write(json.encode({id = opened.id, dir = opened.dir, status = opened.config.status, seconds = opened.config.seconds,
+      metrics = opened.metrics}, {pretty = true}), "\n")
+  elseif status == 0 then
+    progress.print(("run kept in %s (%s)"):format(opened.dir, progress.duration(opened.config.seconds)))
+  end
+  return status
+end
+
+return run
