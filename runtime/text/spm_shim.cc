@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <mutex>
 #include <new>
@@ -40,7 +41,9 @@ namespace {
 constexpr size_t kMaxModel = size_t(1) << 28, kMaxText = size_t(1) << 28, kChunk = 64;
 
 kk_status fail(kk_err *e, const char *what, const sentencepiece::util::Status &st) {
-  return kk_fail(e, KK_EFORMAT, "%s: %s", what, st.error_message());
+  const char *why = st.error_message(), *end = strstr(why, "] ");   // "./src/x.cc(1) [condition] words"
+  if (end && end[2]) why = end + 2;
+  return kk_fail(e, KK_EFORMAT, "%s: %s", what, why);
 }
 
 // Runs f, which answers a kk_status, and turns what it throws into one.
