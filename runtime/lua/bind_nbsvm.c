@@ -1,0 +1,151 @@
+/* bind_nbsvm.c -- kooka.core.nbsvm: the linear baseline. Classes are 1 and 2; 2 is "positive". */
+#include <stdlib.h>
+
+#include "lua/lua_texts.h"
+#include "lua/lua_util.h"
+#include "tensor/tensor.h"
+#include "text/nbsvm.h"
+
+#define NBSVM_TYPE "kooka.nbsvm"
+
+static kk_nbsvm *nbsvm_check(lua_State *L) {
+  kk_nbsvm **h = luaL_checkudata(L, 1, NBSVM_TYPE);
+  luaL_argcheck(L, *h, 1, "the model was closed");
+  return *h;
+}
+
+static int nbsvm_gc(lua_State *L) {
+  kk_nbsvm **h = luaL_checkudata(L, 1, NBSVM_TYPE);
+  kk_nbsvm_free(*h);
+  *h = NULL;
+  return 0;
+}
+
+/* Pushes a userdata with one byte a text, 1 for class 2. Takes a list or an int32 tensor of 1 and 2. */
+static unsigned char *nbsvm_labels(lua_State *L, int arg, size_t n) {
+  kk_tensor *t = kk_lua_testtensor(L, arg);
+  if (t) t = kk_lua_checktensor(L, arg);
+  else luaL_checktype(L, arg, LUA_TTABLE);
+  size_t have = t ? (size_t)kk_numel(&t->shape) : (size_t)lua_rawlen(L, arg);
+  if (have != n)
+    luaL_argerror(L, arg, lua_pushfstring(L, "%I labels for %I texts", (lua_Integer)have, (lua_Integer)n));
+  if (t) luaL_argcheck(L, kk_type(t) == KK_I32 || kk_type(t) == KK_I64, arg, "expected an int32 or int64 tensor");
+  unsigned char *y = lua_newuserdatauv(L, n + 1, 0);
+  for (size_t i = 0; i < n; i++) {
+    lua_Integer v = 0;
+    if (t) {
+      v = (lua_Integer)kk_get_int(t, kk_element_offset(t, (int64_t)i));
+    } else {
+      lua_rawgeti(L, arg, (lua_Integer)i + 1);
+      v = lua_tointeger(L, -1);
+      lua_pop(L, 1);
+    }
+    if (v != 1 && v != 2)
+      luaL_argerror(L, arg, lua_pushfstring(L, "label %I is %I, expected 1 or 2", (lua_Integer)i + 1, v));
+    y[i] = v == 2;
+  }
+  return y;
+}
+
+static int nbsvm_fit(lua_State *L) {
+  static const char *const names[] = {"ngrams", "min_df", "max_df", "sublinear", "tokens", "nb", "c", "tolerance", "seed", NULL};
+  kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
+  kk_err e;
+  kk_lua_check_opts(L, 3, names, "nbsvm.fit");
+  o.tfidf.ngrams = (int)kk_lua_opt_integer(L, 3, "ngrams", o.tfidf.ngrams, 1, 8);
+  o.tfidf.min_df = kk_lua_opt_integer(L, 3, "min_df", o.tfidf.min_df, 1, 1 << 30);
+  o.tfidf.max_df = kk_lua_opt_number(L, 3, "max_df", o.tfidf.max_df, 0, 1);
+  o.tfidf.sublinear = kk_lua_opt_boolean(L, 3, "sublinear", o.tfidf.sublinear);
+  const char *tokens = kk_lua_opt_string(L, 3, "tokens", "signs");
+  luaL_argcheck(L, *tokens == 's' || *tokens == 'w', 3, "option tokens: expected \"signs\" or \"words\"");
+  o.tfidf.words = *tokens == 'w';
+  o.nb = kk_lua_opt_boolean(L, 3, "nb", o.nb);
+  o.c = kk_lua_opt_number(L, 3, "c", o.c, 1e-9, 1e9);
+  o.tolerance = kk_lua_opt_number(L, 3, "tolerance", o.tolerance, 1e-12, 1);
+  o.seed = (unsigned)kk_lua_opt_integer(L, 3, "seed", o.seed, 0, 1u << 31);
+  kk_texts t = kk_lua_texts(L, 1);
+  const unsigned char *y = nbsvm_labels(L, 2, t.n);
+  kk_nbsvm **h = lua_newuserdatauv(L, sizeof *h, 0);
+  *h = NULL;
+  luaL_setmetatable(L, NBSVM_TYPE);
+  return kk_nbsvm_fit(t.n, t.p, t.len, y, &o, h, &e) ? kk_lua_fail(L, &e) : 1;
+}
+
+static int nbsvm_predict(lua_State *L) {
+  kk_err e;
+  kk_nbsvm *m = nbsvm_check(L);
+  kk_texts t = kk_lua_texts(L, 2);
+  double *prob = lua_newuserdatauv(L, (t.n + 1) * sizeof *prob, 0);
+  if (kk_nbsvm_predict(m, t.n, t.p, t.len, prob, &e)) return kk_lua_fail(L, &e);
+  lua_createtable(L, (int)t.n, 0);
+  for (size_t i = 0; i < t.n; i++) {
+    lua_pushnumber(L, prob[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+static int nbsvm_size(lua_State *L) {
+  lua_pushinteger(L, kk_nbsvm_size(nbsvm_check(L)));
+  return 1;
+}
+
+typedef struct ranked { double weight; int32_t col; } ranked;
+
+static int ranked_order(const void *a, const void *b) {
+  const ranked *x = a, *y = b;
+  return x->weight != y->weight ? (x->weight > y->weight ? -1 : 1) : (x->col > y->col) - (x->col < y->col);
+}
+
+static int nbsvm_top(lua_State *L) {
+  kk_nbsvm *m = nbsvm_check(L);
+  lua_Integer n = luaL_optinteger(L, 2, 20), size = kk_nbsvm_size(m);
+  size_t len;
+  luaL_argcheck(L, n >= 1, 2, "expected 1 or more");
+  if (n > size) n = size;
+  ranked *r = lua_newuserdatauv(L, (size_t)size * sizeof *r, 0);
+  for (int32_t c = 0; c < size; c++) {
+    r[c].col = c;
+    kk_nbsvm_term(m, c, &len, &r[c].weight);
+  }
+  qsort(r, (size_t)size, sizeof *r, ranked_order);
+  for (int side = 0; side < 2; side++) {
+    lua_createtable(L, (int)n, 0);
+    for (lua_Integer i = 0; i < n; i++) {
+      double weight;
+      const char *term = kk_nbsvm_term(m, r[side ? size - 1 - i : i].col, &len, &weight);
+      lua_createtable(L, 0, 2);
+      lua_pushlstring(L, term, len);
+      lua_setfield(L, -2, "term");
+      lua_pushnumber(L, weight);
+      lua_setfield(L, -2, "weight");
+      lua_rawseti(L, -2, i + 1);
+    }
+  }
+  return 2;
+}
+
+static const kk_reg nbsvm_meta[] = {{"__gc", nbsvm_gc, NULL}, {"__close", nbsvm_gc, NULL}, {0}};
+
+static const kk_reg nbsvm_methods[] = {
+  {"predict", nbsvm_predict, "model:predict(texts) -> list of probabilities of class 2 | nil, message, \"format\""},
+  {"size", nbsvm_size, "model:size() -> number of terms"},
+  {"top", nbsvm_top, "model:top([n = 20]) -> for_class_2, for_class_1\nTwo lists of {term=, weight=}: the terms that speak most for either class."},
+  {0},
+};
+
+static const kk_reg nbsvm_funcs[] = {
+  {"fit", nbsvm_fit,
+   "fit(texts, labels [, options]) -> model | nil, message, code\nNB-SVM (Wang and Manning 2012): tf-idf of words and word pairs, "
+   "times the log-count ratio of the classes, then L2 logistic regression by liblinear. labels: list or int32 tensor of 1 and 2. "
+   "Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\", nb = true, "
+   "c = 4, tolerance = 1e-4, seed = 1."},
+  {0},
+};
+
+KK_BIND(nbsvm) {
+  kk_lua_type(L, NBSVM_TYPE, nbsvm_meta, nbsvm_methods);
+  lua_newtable(L);
+  kk_lua_funcs(L, nbsvm_funcs);
+  lua_setfield(L, -2, "nbsvm");
+}

@@ -1,0 +1,34 @@
+/* nbsvm.h -- NB-SVM, the linear baseline that is hard to beat on short texts (Wang and Manning 2012,
+** "Baselines and Bigrams"; here with the logistic loss, as in the HAHA 2019 entry's notebook).
+**
+** With rows x of tfidf.h and classes y: r_j = ln(p_j / q_j), p_j = (1 + sum of x_j over class 2) /
+** (1 + texts of class 2), q_j likewise for class 1; then L2-regularised logistic regression on x * r,
+** the constant regularised like the rest (liblinear's dual solver). */
+#ifndef KK_NBSVM_H
+#define KK_NBSVM_H
+
+#include "text/tfidf.h"
+
+typedef struct kk_nbsvm kk_nbsvm;
+
+typedef struct kk_nbsvm_opts {
+  kk_tfidf_opts tfidf;
+  double c;            /* weight of the errors against the size of the weights */
+  double tolerance;    /* of the solver                                        */
+  bool nb;             /* false: plain logistic regression on the rows         */
+  unsigned seed;       /* of the order in which the solver visits the texts    */
+} kk_nbsvm_opts;
+
+#define KK_NBSVM_DEFAULTS ((kk_nbsvm_opts){.tfidf = KK_TFIDF_DEFAULTS, .c = 4, .tolerance = 1e-4, .nb = true, .seed = 1})
+
+/* positive[i] says that text i is of class 2; both classes must occur. KK_ELIB when liblinear is missing. */
+kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, const unsigned char *positive,
+                       const kk_nbsvm_opts *o, kk_nbsvm **out, kk_err *e);
+/* prob[i] = probability of class 2. */
+kk_status kk_nbsvm_predict(const kk_nbsvm *m, size_t n, const char *const *texts, const size_t *lens, double *prob, kk_err *e);
+int32_t kk_nbsvm_size(const kk_nbsvm *m);
+/* Term col and its weight: what one unit of its tf-idf adds to the log-odds of class 2. */
+const char *kk_nbsvm_term(const kk_nbsvm *m, int32_t col, size_t *len, double *weight);
+void kk_nbsvm_free(kk_nbsvm *m);   /* NULL is fine */
+
+#endif
