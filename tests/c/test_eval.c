@@ -307,7 +307,7 @@ static void strata_keep_their_size_and_groups_move_together(void **state) {
   /* 20 persons of 30 rows; the rows of a person are all right or all wrong */
   for (int i = 0; i < 600; i++) {
     group[i] = i / 30;
-    label[i] = i % 2;
+    label[i] = (uint8_t)(i % 2);
     stratum[i] = label[i];
     prob[i] = (group[i] % 4 == 0) == (label[i] == 1) ? .2 : .8;
   }
