@@ -1,0 +1,50 @@
+/* heads.h -- one small logistic head a person on a frozen encoder, shrunk toward the general head.
+**
+** Person u with rows i: logit_i = offset_i + v.z_i + c, where offset is the general head's logit and
+** z the features, centred and divided by one number so that their mean squared norm is 1. Fitted is
+**   min over v, c of  sum_i log(1 + exp(-s_i logit_i)) + lambda/2 |v|^2 + lambda0/2 c^2,  s_i = +-1,
+** the MAP estimate under v ~ N(0, I/lambda): the general head is the prior mean, and 1/sqrt(lambda) is how
+** many logits a person's taste typically differs from it. lambda = INFINITY fits c alone.
+** Newton's method; in the n x n kernel form (Rasmussen and Williams 2006, algorithm 3.1) when there are
+** more features than rows. Persons are solved in parallel; bits do not depend on the thread count. */
+#ifndef KK_HEADS_H
+#define KK_HEADS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef struct kk_users {
+  int64_t n, d, nuser, widest;   /* rows, features, persons, rows of the busiest person */
+  const float *x;                /* [N,D], borrowed; NULL when d is 0 */
+  const uint8_t *label;          /* [N] 0 or 1, borrowed */
+  const double *offset;          /* [N] general logit, borrowed */
+  int64_t *start, *row;          /* rows of person u: row[start[u] .. start[u+1]) */
+  int32_t *fold;                 /* [N] 0-based, stratified within a person */
+  int32_t *folds;                /* [U] folds of person u: no more than rows */
+  int64_t *positives;            /* [U] */
+  double *mean, scale;           /* [D]; z = (x - mean) / scale */
+  void *block;
+  size_t bytes;
+} kk_users;
+
+/* user [N] in 0..nuser-1; folds = 0: leave one out. KK_EARG names the first bad row (from 1). */
+kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
+                       int64_t nuser, const double *offset, int folds, uint64_t seed, kk_err *e);
+void kk_users_free(kk_users *u);
+/* A person whose rows are all of one class keeps the general head. */
+static inline int kk_users_one_class(const kk_users *u, int64_t k) {
+  return u->positives[k] == 0 || u->positives[k] == u->start[k + 1] - u->start[k];
+}
+
+/* Out-of-fold logits [nlambda, N] and each person's summed log-loss [U, nlambda] for every lambda. */
+kk_status kk_users_cross(const kk_users *u, const double *lambda, int nlambda, double lambda0, double *logit,
+                         double *loss, kk_err *e);
+/* The lambda with the least total loss, and for each person the one with the least total over the
+** OTHER persons, so that nobody's report is tuned on his own labels. best may be NULL. */
+int kk_users_choose(const double *loss, int64_t nuser, int nlambda, int *best);
+/* Heads on all rows: what to add to the general w [U,D] and b [U], in units of x. */
+kk_status kk_users_fit(const kk_users *u, double lambda, double lambda0, float *dw, double *db, kk_err *e);
+
+#endif
