@@ -1,0 +1,47 @@
+/* vmath.h -- exp and its relatives as plain arithmetic, so that loops over them vectorise. In the double
+** build they are libm's. */
+#ifndef KK_VMATH_H
+#define KK_VMATH_H
+
+#include <math.h>
+#include <string.h>
+
+#include "tensor/tensor.h"
+
+static inline float vmath_pow2(int32_t n) {          /* 2^n, -126 <= n <= 127 */
+  uint32_t bits = (uint32_t)(n + 127) << 23;
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
+/* e^x = 2^n e^r, |r| <= ln 2 / 2. (e^r - 1 - r) / r^2 by the Chebyshev interpolant of degree 4, relative
+** error of the polynomial 1e-8, of the whole 1e-7. The scale comes in two factors: denormal and infinite
+** results are right. NaN stays NaN. */
+static inline float kk_expf(float x) {
+  const float magic = 12582912.0f;                   /* 1.5 * 2^23: adding it rounds to an integer */
+  float v = x < -104.0f ? -104.0f : x, t, n, r, p;
+  int32_t k, half;
+  v = v > 89.0f ? 89.0f : v;
+  t = v * 1.44269504f + magic;
+  n = t - magic;
+  r = v - n * 0.693359375f + n * 2.12194440e-4f;     /* ln 2 in two parts */
+  p = 0.00139262508f;
+  p = p * r + 0.00836323288f;
+  p = p * r + 0.0416665542f;
+  p = p * r + 0.166665767f;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  memcpy(&k, &t, sizeof k);
+  k = (int32_t)((uint32_t)k - 0x4B400000u);
+  half = k >> 1;
+  return p * vmath_pow2(half) * vmath_pow2(k - half);
+}
+
+static inline kk_real kk_exp(kk_real x) {
+  return sizeof(kk_real) == 4 ? (kk_real)kk_expf((float)x) : (kk_real)exp((double)x);
+}
+static inline kk_real kk_log(kk_real x) { return (kk_real)log((double)x); }
+static inline kk_real kk_sigmoid(kk_real x) { return 1 / (1 + kk_exp(-x)); }
+
+#endif
