@@ -25,6 +25,7 @@ static kk_dtype run_wanted(const kk_term *t, kk_dtype widest) {
     case 'f': return KK_F32;
     case 'i': case 'n': return KK_I32;
     case 'b': return KK_U8;
+    case 'w': return widest == KK_F32 ? KK_F32 : KK_I64;
     default: return widest;
   }
 }

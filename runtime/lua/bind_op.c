@@ -27,8 +27,6 @@ static double op_option(lua_State *L, int arg, const kk_op *op, const kk_opt *o)
 
 static void op_options(lua_State *L, int arg, const kk_op *op, double *opt) {
   int n = kk_op_nopt(op);
-  for (int i = 0; i < n; i++) opt[i] = op->opts[i].dflt;
-  if (lua_isnoneornil(L, arg)) return;
   for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
     int i = kk_op_index(op, key);
@@ -59,7 +57,8 @@ static kk_status op_shift(const kk_op *op, kk_tensor *t, int by, kk_tensor **out
   return KK_OK;
 }
 
-/* A tensor for an optional number argument: kooka.add(t, 2). 'a'-terms take a number as a scalar. */
+/* A tensor for a number argument: kooka.add(t, 2), kooka.div(1, t). Terms of any type and of float32 take a
+** number as a scalar. */
 static int op_number(lua_State *L, int arg) {
   kk_tensor **h = kk_lua_newtensor(L);
   kk_err e;
@@ -72,6 +71,23 @@ static int op_number(lua_State *L, int arg) {
   else kk_fill(*h, lua_tonumber(L, arg));
   lua_replace(L, arg);
   return 0;
+}
+
+/* Options may also follow the inputs without their names: t:sum(1, true), t:clamp(0, 1). Puts them into opt. */
+static int op_positional(lua_State *L, const kk_op *op, const kk_sig *sig, int nin, double *opt) {
+  int n = kk_op_nopt(op);
+  if (sig->nin && sig->in[sig->nin - 1].variadic) return nin;
+  for (int arg = sig->nin + 1; arg <= nin; arg++) {
+    int i = arg - sig->nin - 1;
+    if (lua_isnil(L, arg)) continue;
+    if (i >= n)
+      luaL_argerror(L, arg, lua_pushfstring(L, "%s takes %d tensor%s and %d option%s, got more", op->name, sig->nin,
+                                            sig->nin == 1 ? "" : "s", n, n == 1 ? "" : "s"));
+    lua_pushvalue(L, arg);
+    opt[i] = op_option(L, arg, op, &op->opts[i]);
+    lua_pop(L, 1);
+  }
+  return nin > sig->nin ? sig->nin : nin;
 }
 
 static int op_call(lua_State *L) {
@@ -88,7 +104,8 @@ static int op_call(lua_State *L) {
   kk_sig_parse(op->sig, &sig);
   top = lua_gettop(L);
   if (top && lua_istable(L, top)) options = true;      /* the table of options comes last */
-  a.nin = top - options;
+  for (int i = 0, n = kk_op_nopt(op); i < n; i++) opt[i] = op->opts[i].dflt;
+  a.nin = op_positional(L, op, &sig, top - options, opt);
   if (a.nin > KK_MAXIN) return luaL_error(L, "%s: %d inputs, at most %d", op->name, a.nin, KK_MAXIN);
   while (a.nin > sig.nin && lua_isnil(L, a.nin) && !options) a.nin--, lua_settop(L, a.nin);
   if (a.nin < sig.nin) {                               /* optional inputs left out at the end */
@@ -101,14 +118,15 @@ static int op_call(lua_State *L) {
   }
   for (int i = 0; i < a.nin; i++) {                    /* 1. arguments: may raise, owns nothing */
     if (lua_isnil(L, i + 1)) continue;
-    if (lua_type(L, i + 1) == LUA_TNUMBER && sig.in[i < sig.nin ? i : sig.nin - 1].type == 'a') op_number(L, i + 1);
+    char type = sig.in[i < sig.nin ? i : sig.nin - 1].type;
+    if (lua_type(L, i + 1) == LUA_TNUMBER && (type == 'a' || type == 'f')) op_number(L, i + 1);
     a.in[i] = kk_lua_checktensor(L, i + 1);
   }
-  op_options(L, options ? lua_gettop(L) : a.nin + 1, op, opt);
+  if (options) op_options(L, lua_gettop(L), op, opt);
   a.opt = opt;
   if (op->random) {
     a.stream = kk_lua_stream(L);
-    if (options && lua_getfield(L, a.nin + 1, "stream") != LUA_TNIL) a.stream = kk_lua_checkstream(L, -1);
+    if (options && lua_getfield(L, lua_gettop(L), "stream") != LUA_TNIL) a.stream = kk_lua_checkstream(L, -1);
   }
   kk_lua_pressure(L);
   scope = kk_lua_scope(L);

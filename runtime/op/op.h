@@ -58,6 +58,7 @@ typedef struct kk_sample {
 **           * one or more (last input only)
 **   type  = f float32 (default) | i index: int32, counted from 1 in Lua, from 0 here | n int32 number
 **         | b uint8 mask | a any type, the same for every a-term
+**         | w for an output: float32 where the a-terms are, int64 where they are integers
 **   dims  = "" scalar | "..." any shape, the same everywhere | "...,D" rows of D | "&" broadcast with the others
 **         | "?" for an input: any shape; for an output: set by the op's shape function
 **         | sizes separated by commas
