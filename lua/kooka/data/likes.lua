@@ -1,0 +1,138 @@
+--- likes: who liked what, from the files people have. The unit is (person, text).
+--
+-- Formats, found by the names of files and columns:
+--   votes.tsv                session, tweet_id, vote, text: 3 stars or more is a like; n (skipped) and d (odd) are dropped
+--   ratings.csv + jokes.csv  user, joke, rating and joke, text: a rating of 5 or more is a like
+--   *.tsv with annotator     annotator, item, label, text: label 1 is the class of interest
+--   *.csv                    user, item, text, label: 1 (or like, true, yes) against 0
+local core = require "kooka.core"
+local csv = require "kooka.data.csv"
+
+local likes = {}
+
+local LIKE, OTHER = 2, 1                   -- class labels count from 1
+
+-- Collects rows; texts and persons are stored once.
+local function collector(name, positive)
+  local d = { name = name, positive = positive, users = {}, items = {}, texts = {}, labels = {}, text_of = {}, dropped = 0 }
+  local index = {}
+  function d.add(user, item, text, liked)
+    local at = index[item]
+    if not at then
+      at = #d.texts + 1
+      index[item], d.texts[at] = at, text
+    end
+    local n = #d.users + 1
+    d.users[n], d.items[n], d.text_of[n], d.labels[n] = user, item, at, liked and LIKE or OTHER
+  end
+  return d
+end
+
+local function read_votes(path)
+  local t, message, code = csv.read(path, { delimiter = "\t", escapes = true, columns = { "session", "tweet_id", "vote", "text" } })
+  if not t then return nil, message, code end
+  local d = collector("votes", "3 stars or more")
+  for i = 1, t.n do
+    local vote = t.vote[i]
+    local stars = math.tointeger(tonumber(vote))
+    if stars and stars >= 1 and stars <= 5 or vote == "x" then
+      d.add(t.session[i], t.tweet_id[i], t.text[i], stars and stars >= 3)
+    elseif vote == "n" or vote == "d" then
+      d.dropped = d.dropped + 1
+    else
+      return nil, ("%s: row %d, column vote: '%s', expected 1..5, x, n or d"):format(path, i, vote), "format"
+    end
+  end
+  return d
+end
+
+local function read_ratings(folder)
+  local jokes, message, code = csv.read(folder .. "/jokes.csv", { columns = { "joke", "text" } })
+  if not jokes then return nil, message, code end
+  local t
+  t, message, code = csv.read(folder .. "/ratings.csv", { columns = { "user", "joke", "rating" } })
+  if not t then return nil, message, code end
+  local ratings
+  ratings, message, code = csv.numbers(t, "rating")
+  if not ratings then return nil, message, code end
+  local text = {}
+  for i, id in ipairs(jokes.joke) do text[id] = jokes.text[i] end
+  local d = collector("ratings", "a rating of 5 or more")
+  for i, rating in ipairs(ratings) do
+    if not text[t.joke[i]] then
+      return nil, ("%s/ratings.csv: row %d, column joke: '%s' is not in jokes.csv"):format(folder, i, t.joke[i]), "format"
+    end
+    d.add(t.user[i], t.joke[i], text[t.joke[i]], rating >= 5)
+  end
+  return d
+end
+
+local YES = { ["1"] = true, like = true, liked = true, ["true"] = true, yes = true }
+local NO = { ["0"] = true, dislike = true, disliked = true, ["false"] = true, no = true }
+
+local function read_labels(path, delimiter, user_column, name, positive)
+  local t, message, code = csv.read(path, { delimiter = delimiter, columns = { user_column, "item", "label", "text" } })
+  if not t then return nil, message, code end
+  local d = collector(name, positive)
+  for i = 1, t.n do
+    local label = t.label[i]:lower()
+    if not YES[label] and not NO[label] then
+      return nil, ("%s: row %d, column label: '%s', expected 1 or 0 (like or dislike)"):format(path, i, t.label[i]), "format"
+    end
+    d.add(t[user_column][i], t.item[i], t.text[i], YES[label] or false)
+  end
+  return d
+end
+
+local function is_file(path) return core.sys.stat(path) ~= nil end
+
+-- The one table in a folder, or the path itself.
+local function detect(path)
+  if is_file(path .. "/votes.tsv") then return read_votes(path .. "/votes.tsv") end
+  if is_file(path .. "/ratings.csv") then return read_ratings(path) end
+  if is_file(path .. "/labels_train_dev.tsv") then path = path .. "/labels_train_dev.tsv" end
+  local file = io.open(path, "r")
+  local head = file and file:read("l")
+  if file then file:close() end
+  if not head then return nil, path .. ": no votes.tsv, no ratings.csv with jokes.csv, and not a table of labels", "io" end
+  if head:find("\t", 1, true) then
+    if head:find("annotator", 1, true) then return read_labels(path, "\t", "annotator", "labels", "label 1") end
+    if head:find("session", 1, true) then return read_votes(path) end
+    return read_labels(path, "\t", "user", "likes", "label 1")
+  end
+  return read_labels(path, ",", "user", "likes", "label 1")
+end
+
+--- likes.read(path[, {min = 0}]) -> {users=, items=, labels=, text_of=, texts=, name=, positive=, ...} | nil, message, code
+-- One row for each (person, text): users[i], items[i], labels[i] (2 = like, 1 = not), and texts[text_of[i]]. texts holds each
+-- text once. min: persons with fewer rows are left out (`left_out` counts them). positive says what counts as a like.
+function likes.read(path, o)
+  local d, message, code = detect(path)
+  if not d then return nil, message, code end
+  d.add = nil
+  return likes.at_least(d, o and o.min or 0)
+end
+
+--- likes.at_least(d, min) -> d without the persons who have fewer rows; texts that nobody is left for stay
+function likes.at_least(d, min)
+  local count, rows = {}, {}
+  for _, user in ipairs(d.users) do count[user] = (count[user] or 0) + 1 end
+  for i, user in ipairs(d.users) do
+    if count[user] >= min then rows[#rows + 1] = i end
+  end
+  local out = { left_out = 0, persons = 0 }
+  for k, v in pairs(d) do out[k] = v end
+  for _, field in ipairs { "users", "items", "labels", "text_of", "truth" } do
+    if d[field] then
+      local list = {}
+      for i, row in ipairs(rows) do list[i] = d[field][row] end
+      out[field] = list
+    end
+  end
+  for _, n in pairs(count) do
+    if n >= min then out.persons = out.persons + 1 else out.left_out = out.left_out + 1 end
+  end
+  return out
+end
+
+return likes
