@@ -34,7 +34,4 @@ const char *kk_csv_field(const kk_csv *r, int i, size_t *n);    /* i from 0; end
 int64_t kk_csv_row(const kk_csv *r);           /* data rows so far: the number of the current one, from 1 */
 int64_t kk_csv_line(const kk_csv *r);          /* line of the file on which the current row begins, from 1 */
 
-/* Index of the first byte that is no valid UTF-8 (overlong forms and surrogates are not), or n. */
-size_t kk_utf8_valid_to(const char *p, size_t n);
-
 #endif
