@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/stop.h"
-#include "base/utf8.h"
+#include "base/utf8_valid.h"
 
 enum { CSV_BLOCK = 1 << 16, CSV_END = -1 };
 static const size_t csv_max_row = (size_t)64 << 20;

@@ -1,5 +1,5 @@
 /* bind_csv.c -- kooka.csv: the row reader below kooka.data.csv and kooka.data.jsonl. */
-#include "base/utf8.h"
+#include "base/utf8_valid.h"
 #include "data/csv.h"
 #include "lua/lua_util.h"
 

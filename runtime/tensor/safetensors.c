@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/utf8.h"
+#include "base/utf8_valid.h"
 
 typedef struct parser {
   const char *path, *begin, *p, *end;

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "base/utf8.h"
+#include "base/utf8_valid.h"
 #include "tensor/safetensors.h"
 
 typedef struct out_item {

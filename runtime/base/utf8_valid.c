@@ -1,4 +1,4 @@
-#include "base/utf8.h"
+#include "base/utf8_valid.h"
 
 #include <stdint.h>
 #include <string.h>
