@@ -183,6 +183,11 @@ void kk_buckets_sort(kk_buckets *b) {
   buckets_sort_span(b, 0, b->n);
 }
 
+/* Time steps of a batch: its first document is its longest. */
+static int64_t buckets_time(const kk_buckets *b, int64_t batch) {
+  return buckets_length(b, b->order[buckets_begin(b, b->turn[batch])]);
+}
+
 void kk_buckets_shuffle(kk_buckets *b, uint64_t key) {
   enum { SPAN = 50 };
   int64_t span = b->batches / 4 < SPAN ? b->batches / 4 : SPAN, longest = 0;
@@ -196,24 +201,24 @@ void kk_buckets_shuffle(kk_buckets *b, uint64_t key) {
   for (int64_t k = 0; k < b->batches; k++) b->turn[k] = k;
   kk_random_shuffle(~key, b->turn, b->batches);
   for (int64_t k = 1; k < b->batches; k++)
-    if (buckets_length(b, b->order[buckets_begin(b, b->turn[k])]) > buckets_length(b, b->order[buckets_begin(b, b->turn[longest])]))
-      longest = k;
+    if (buckets_time(b, k) > buckets_time(b, longest)) longest = k;
   int64_t first = b->turn[longest];
   b->turn[longest] = b->turn[0];
   b->turn[0] = first;
 }
 
 void kk_buckets_shape(const kk_buckets *b, int64_t batch, int64_t *time, int64_t *size) {
-  int64_t cut = b->turn[batch], begin = buckets_begin(b, cut);
-  *time = buckets_length(b, b->order[begin]);
-  *size = buckets_begin(b, cut + 1) - begin;
+  int64_t cut = b->turn[batch];
+  *time = buckets_time(b, batch);
+  *size = buckets_begin(b, cut + 1) - buckets_begin(b, cut);
 }
 
 void kk_buckets_fill(const kk_buckets *b, int64_t batch, int32_t *ids, int32_t *lens, int32_t *docs, int32_t *places) {
   int64_t begin = buckets_begin(b, b->turn[batch]), time, size;
   kk_buckets_shape(b, batch, &time, &size);
   for (int64_t r = 0; r < size; r++) {
-    int64_t place = b->order[begin + r], doc = b->docs[place], n = buckets_length(b, place), all = kk_corpus_length(b->c, doc);
+    int64_t place = b->order[begin + r], doc = b->docs[place];
+    int64_t n = buckets_length(b, place), all = kk_corpus_length(b->c, doc);
     const int32_t *p = kk_corpus_doc(b->c, doc) + (all > n ? all - n : 0);
     for (int64_t t = 0; t < time; t++)
       ids[t * size + r] = 1 + (t >= n || !all ? b->pad : p[b->backwards ? n - 1 - t : t]);

@@ -161,11 +161,13 @@ kk_status kk_corpus_select(const kk_corpus *c, const int64_t *rows, int64_t n, k
 }
 
 kk_status kk_corpus_save(const kk_corpus *c, const char *path, kk_err *e) {
-  corpus_header h = {.version = CORPUS_VERSION, .vocab = (uint32_t)c->vocab, .ndocs = (uint64_t)c->ndocs, .nids = (uint64_t)c->nids};
+  corpus_header h = {.version = CORPUS_VERSION, .vocab = (uint32_t)c->vocab};
   kk_outfile o;
   kk_status st = kk_outfile_open(&o, path, e);
   if (st) return st;
   memcpy(h.magic, corpus_magic, sizeof h.magic);
+  h.ndocs = (uint64_t)c->ndocs;
+  h.nids = (uint64_t)c->nids;
   st = kk_outfile_write(&o, &h, sizeof h, e);
   if (!st) st = kk_outfile_write(&o, c->offsets, (size_t)(c->ndocs + 1) * sizeof *c->offsets, e);
   if (!st) st = kk_outfile_write(&o, c->ids, (size_t)c->nids * sizeof *c->ids, e);

@@ -169,7 +169,8 @@ static int corpus_split(lua_State *L) {
   held = (int64_t)llround(fraction * (double)n);
   if (held < 1) held = 1;
   if (held > n - 1) held = n - 1;
-  int64_t *order = lua_newuserdatauv(L, (size_t)n * sizeof *order, 0), *rows = lua_newuserdatauv(L, (size_t)n * sizeof *rows, 0);
+  int64_t *order = lua_newuserdatauv(L, (size_t)n * sizeof *order, 0);
+  int64_t *rows = lua_newuserdatauv(L, (size_t)n * sizeof *rows, 0);
   char *side = lua_newuserdatauv(L, (size_t)n, 0);
   kk_corpus **train = kk_lua_newcorpus(L), **valid = kk_lua_newcorpus(L);
   kk_stream s = kk_stream_named((uint64_t)seed, "corpus.split");
@@ -180,7 +181,8 @@ static int corpus_split(lua_State *L) {
     if (side[i]) rows[n - held + out++] = i;
     else rows[in++] = i;
   }
-  if (kk_corpus_select(c, rows, n - held, train, &e) || kk_corpus_select(c, rows + n - held, held, valid, &e)) return kk_lua_fail(L, &e);
+  if (kk_corpus_select(c, rows, n - held, train, &e) || kk_corpus_select(c, rows + n - held, held, valid, &e))
+    return kk_lua_fail(L, &e);
   return 2;
 }
 

@@ -27,7 +27,9 @@ static int save_by_size(const void *a, const void *b) {
   if (x->type->size != y->type->size) return x->type->size > y->type->size ? -1 : 1;
   return save_compare_text(x->name, y->name);
 }
-static int save_by_name(const void *a, const void *b) { return save_compare_text(((const out_item *)a)->name, ((const out_item *)b)->name); }
+static int save_by_name(const void *a, const void *b) {
+  return save_compare_text(((const out_item *)a)->name, ((const out_item *)b)->name);
+}
 
 static kk_status save_string(kk_buf *b, kk_st_text s, kk_err *e) {
   kk_status st = kk_buf_add(b, "\"", 1, e);

@@ -13,11 +13,11 @@ local Lm = {}
 Lm.__index = Lm
 
 --- lm(corpus[, {batch = 64, length = 70, seed = 1, shuffle = true, backwards = false}]) -> maker
--- Batches for a language model. Each epoch puts the documents into an order of its own (by `seed` and the number of the
--- epoch; `shuffle = false` keeps the given one), joins them into one stream and cuts it into `batch` rows. Step k holds
--- tokens (k-1)·length + 1 ... of every row, so a row goes on where it stopped and the state of the model is carried from
--- step to step; reset it when an epoch begins. The last, shorter step is kept when it has 2 time steps or more.
--- `backwards` reads the stream from its end. Raises when the corpus is too short for so many rows.
+-- Batches for a language model. Each epoch puts the documents into an order of its own (by `seed` and the number of
+-- the epoch; `shuffle = false` keeps the given one), joins them into one stream and cuts it into `batch` rows. Step k
+-- holds tokens (k-1)·length + 1 ... of every row, so a row goes on where it stopped and the state of the model is
+-- carried from step to step; reset it when an epoch begins. The last, shorter step is kept when it has 2 time steps or
+-- more. `backwards` reads the stream from its end. Raises when the corpus is too short for so many rows.
 function batches.lm(corpus, options)
   local o = options or {}
   check_options("batches.lm", o, {batch = true, length = true, seed = true, shuffle = true, backwards = true})
@@ -53,11 +53,11 @@ local Buckets = {}
 Buckets.__index = Buckets
 
 --- buckets(corpus[, {rows =, batch = 64, train = false, seed = 1, pad = 1, max_len = 1400, backwards = false}]) -> maker
--- Batches of documents of like length, for classification. `rows`: the documents to use (a list with repeats allowed, as
--- from a split or from oversampling); default all. The n documents are cut into ceil(n/batch) batches whose sizes differ
--- by at most one. For validation the longest come first. `train = true`: a new order each epoch, sorted by length
--- inside spans of 50 batches, batches shuffled, the longest first. A document keeps its last `max_len` tokens; an empty one
--- counts as one `pad`. `backwards` puts the last token first.
+-- Batches of documents of like length, for classification. `rows`: the documents to use (a list with repeats allowed,
+-- as from a split or from oversampling); default all. The n documents are cut into ceil(n/batch) batches whose sizes
+-- differ by at most one. For validation the longest come first. `train = true`: a new order each epoch, sorted by
+-- length inside spans of 50 batches, batches shuffled, the longest first. A document keeps its last `max_len` tokens;
+-- an empty one counts as one `pad`. `backwards` puts the last token first.
 function batches.buckets(corpus, options)
   local o = options or {}
   check_options("batches.buckets", o, {
@@ -75,8 +75,9 @@ function Buckets:steps()
 end
 
 --- maker:get(k) -> ids, lens, rows, places
--- ids int32 [T,B], time-major, padded at the end; lens int32 [B], from long to short; rows int32 [B]: the documents in the
--- corpus, to look up labels; places int32 [B]: where each stood in `rows`, to bring predictions back into the given order.
+-- ids int32 [T,B], time-major, padded at the end; lens int32 [B], from long to short; rows int32 [B]: the documents in
+-- the corpus, to look up labels; places int32 [B]: where each stood in `rows`, to bring predictions back into the
+-- given order.
 function Buckets:get(k)
   return self.maker:get(k)
 end

@@ -4,8 +4,8 @@ local split = require "kooka.data.split"
 local leaks = {}
 
 --- normalise(text) -> text
--- What two near duplicates share: lower case (ASCII and Latin-1 letters), without addresses, @names, <user> and <url> masks,
--- "RT", punctuation and spaces. Empty when nothing else was there.
+-- What two near duplicates share: lower case (ASCII and Latin-1 letters), without addresses, @names, <user> and <url>
+-- masks, "RT", punctuation and spaces. Empty when nothing else was there.
 function leaks.normalise(text)
   local t = text:lower():gsub("\xC3([\x80-\x9E])", function(c)
     return c == "\x97" and "\xC3\x97" or "\xC3" .. string.char(c:byte() + 32)
@@ -18,8 +18,8 @@ function leaks.normalise(text)
 end
 
 --- keys(texts) -> list of strings
--- One key for each text, the same for near duplicates: `groups` or `texts` of a split that must not leak. A text of which
--- nothing is left by `normalise` is its own key.
+-- One key for each text, the same for near duplicates: `groups` or `texts` of a split that must not leak. A text of
+-- which nothing is left by `normalise` is its own key.
 function leaks.keys(texts)
   local out = {}
   for i, text in ipairs(texts) do

@@ -1,6 +1,6 @@
 --- oversample: random oversampling with replacement inside the training side, and class weights.
--- Resampling before the split puts copies of a row on both sides, and every score that follows is too good. So this takes
--- a split, or its training side, and nothing else.
+-- Resampling before the split puts copies of a row on both sides, and every score that follows is too good. So this
+-- takes a split, or its training side, and nothing else.
 local core = require "kooka.core"
 local split = require "kooka.data.split"
 
@@ -34,8 +34,8 @@ end
 --- random(split or training side, labels[, {counts =, seed = 1, say =}]) -> the same, resampled, and a report
 -- Draws rows of the smaller classes with replacement until each class has as many as the largest, or `counts[label]`
 -- (at least what it has). Every given row is kept; the drawn ones stand behind them. `report.before[label]`,
--- `report.after[label]` and `report.added` are exact, `tostring(report)` says them, and `say` (a function) gets that text.
--- Raises for rows that are not a training side, and for one that was resampled already.
+-- `report.after[label]` and `report.added` are exact, `tostring(report)` says them, and `say` (a function) gets that
+-- text. Raises for rows that are not a training side, and for one that was resampled already.
 function oversample.random(what, labels, options)
   local o = options or {}
   for name in pairs(o) do

@@ -217,8 +217,8 @@ end
 
 --- holdout(labels[, {valid = 0.2, seed = 1, groups =}]) -> split
 -- A stratified hold-out: every label has its share on both sides, and at least one row on each where it has two.
--- `groups`: one key for each row (a text, a person); rows of one key stay together. The rows of each side are in rising
--- order; the same seed gives the same split.
+-- `groups`: one key for each row (a text, a person); rows of one key stay together. The rows of each side are in
+-- rising order; the same seed gives the same split.
 function split.holdout(labels, options)
   local o = options or {}
   labels = as_list(labels, "labels")
@@ -366,10 +366,10 @@ end
 
 --- users(labels, users[, {valid = 0.3, seed = 1, texts =}]) -> {[user] = split}, general, short
 -- One split for each person, stratified, with at least one example of the person's rarer label on both sides where the
--- person has two. `general` is the union, for the model of everybody. `texts`: one key for each row; then a text is held out
--- for all persons or for none (the share may be off by 5 % of all rows), so no text that is evaluated ever helped to fit the
--- general model. `short` lists the persons
--- (sorted) for whom the rarer label could not be put on both sides.
+-- person has two. `general` is the union, for the model of everybody. `texts`: one key for each row; then a text is
+-- held out for all persons or for none (the share may be off by 5 % of all rows), so no text that is evaluated ever
+-- helped to fit the general model. `short` lists the persons (sorted) for whom the rarer label could not be put on
+-- both sides.
 function split.users(labels, users, options)
   local o = options or {}
   labels, users = as_list(labels, "labels"), as_list(users, "users")
