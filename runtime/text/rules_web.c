@@ -189,7 +189,7 @@ static size_t web_url_end(const char *s, size_t n, size_t i) {
   while (end < n) {
     size_t k = kk_utf8_next(s + end, n - end, &cp);
     if (kk_utf8_is_space(cp) || cp < 0x20 || (cp < 0x80 && strchr("<>\"`{}|", cp))) break;
-    if (cp >= 0x2010 && !kk_utf8_is_letter(cp)) break;       /* quotes, dashes, emoji */
+    if (cp == 0xAB || cp == 0xBB || (cp >= 0x2010 && !kk_utf8_is_letter(cp))) break;   /* quotes, dashes, emoji */
     end += k;
     if (!(cp < 0x80 && strchr(".,;:!?)]'*", cp))) solid = end;
   }
@@ -209,10 +209,12 @@ static size_t web_url(const char *s, size_t n, size_t i) {
       size_t end = web_url_end(s, n, j + 3);
       return (kk_starts(s, n, end, "…") ? end + strlen("…") : end) - i;
     }
-    if (fresh && (j >= n || !(kk_ascii_word(s[j]) || strchr(":/-.", s[j])))) return j - i;   /* "http" alone: a mask */
+    size_t word = j;
     while (j < n && (s[j] == ':' || s[j] == '/')) j++;
     if (kk_starts(s, n, j, "...")) return j + strlen("...") - i;
-    return kk_starts(s, n, j, "…") ? j + strlen("…") - i : 0;
+    if (kk_starts(s, n, j, "…")) return j + strlen("…") - i;
+    /* "http" alone: a mask */
+    return fresh && (word == n || !(kk_ascii_word(s[word]) || strchr(":/-.", s[word]))) ? word - i : 0;
   }
   if (!fresh) return 0;
   if (s[i] == '<') return kk_starts(s, n, i, "<url>") || kk_starts(s, n, i, "<URL>") ? 5 : 0;

@@ -68,6 +68,7 @@ static kk_status table_grow(table *t, kk_err *e) {
 static bool tfidf_sign(int32_t cp) {
   static const int32_t others[] = {0x201C, 0x201D, 0xA8, 0xAB, 0xBB, 0xAE, 0xB4, 0xB7, 0xBA, 0xBD, 0xBE,
                                    0xBF,   0xA1,   0xA7, 0xA3, 0x20A4, 0x2018, 0x2019};
+  if (cp == '\\') return false;           /* in the notebook's pattern it escapes a bracket */
   if (cp < 0x80) return cp > ' ' && cp < 0x7F && !(cp >= '0' && cp <= '9') && !((cp | 32) >= 'a' && (cp | 32) <= 'z');
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     if (others[i] == cp) return true;

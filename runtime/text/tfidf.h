@@ -1,7 +1,7 @@
 /* tfidf.h -- words and word pairs of texts as sparse rows (term frequency * inverse document frequency).
 **
 ** Texts become lower case without accents; a token is a run of non-spaces in which each sign of
-** ASCII punctuation and of “”¨«»®´·º½¾¿¡§£₤‘’ is a token of its own (the tokens of the NB-SVM
+** ASCII punctuation but \ and of “”¨«»®´·º½¾¿¡§£₤‘’ is a token of its own (the tokens of the NB-SVM
 ** baseline of HAHA 2019), or a run of two word characters or more (scikit-learn's default). Terms are
 ** tokens and runs of up to `ngrams` tokens. With N texts of which df hold a term:
 **   value = tf * (ln((1 + N) / (1 + df)) + 1), tf = 1 + ln(count) or count; rows have Euclidean norm 1. */

@@ -205,19 +205,25 @@ local function last_words(lines)
   return "no message"
 end
 
+-- A value whose scope ends with f().
+local function closing(f) return setmetatable({}, { __close = f }) end
+
 -- Runs the trainer in a process of its own: it may abort, ignores Ctrl-C, and writes to stderr.
 local function run_child(input, opts)
   local code = ([[local ok, message = require("kooka.core").spm.train_here(%q, %q, %s, %s)
 if not ok then io.stderr:write("\1", message, "\n") os.exit(1) end]]):format(input, opts.path, quoted(settings(opts)),
     tostring(not not opts.verbose))
-  local exe, message, why = sys.exe()
-  if not exe then return nil, message, why end
+  local exe, no_exe, exe_code = sys.exe()
+  if not exe then return nil, no_exe, exe_code end
+  local pid
+  local _temporary <close> = closing(function() if pid then os.remove(("%s.tmp-%d"):format(opts.path, pid)) end end)
   local child <close>, message, why = sys.spawn({ exe, "-e", code }, {
     stdin = "pipe", stdout = "pipe", stderr = "stdout",
     env = { LUA_PATH_5_4 = package.path, LUA_CPATH_5_4 = package.cpath, LUA_INIT = false, LUA_INIT_5_4 = false },
   })
   if not child then return nil, message, why end
-  local pid, lines, said = child:pid(), {}, nil
+  pid = child:pid()
+  local lines, said = {}, nil
   while true do
     local line, err, err_code = child:read_line()
     if not line then
@@ -231,7 +237,6 @@ if not ok then io.stderr:write("\1", message, "\n") os.exit(1) end]]):format(inp
   end
   local status, err, err_code = child:wait()
   if status == 0 then return true end
-  os.remove(("%s.tmp-%d"):format(opts.path, pid))
   if not status then return nil, err, err_code end
   if status == 130 then error("tokenizer.train: interrupted", 0) end
   return nil, ("tokenizer.train: %s"):format(said or ("the trainer ended with %d: %s"):format(status, last_words(lines))), "format"
@@ -256,7 +261,7 @@ function tokenizer.train(given)
     if not f then return nil, "tokenizer.train: " .. message, "io" end
     f:close()
   end
-  local cleanup <close> = setmetatable({}, { __close = function() if opts.texts then os.remove(input) end end })
+  local _copy <close> = closing(function() if opts.texts then os.remove(input) end end)
   local ok, message, code = run_child(input, opts)
   if not ok then return nil, message, code end
   return tokenizer.load(opts.path)

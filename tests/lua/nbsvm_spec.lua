@@ -1,0 +1,128 @@
+--- nbsvm_spec: the baselines, on sentences of our own and on HAHA 2019.
+local lu = require "luaunit"
+local nbsvm = require "kooka.baseline.nbsvm"
+local majority = require "kooka.baseline.majority"
+local sys = require("kooka.core").sys
+
+TestBaselines = {}
+
+-- Two classes that share most words; class 2 asks questions about ducks.
+local function toy(n)
+  local texts, labels = {}, {}
+  for i = 1, n do
+    local word = ("palabra%d"):format(i % 17)
+    labels[i] = i % 3 == 0 and 2 or 1
+    texts[i] = labels[i] == 2 and ("¿El pato %s no sabe?"):format(word) or ("El %s no sabe el pato."):format(word)
+  end
+  return texts, labels
+end
+
+local function load_model()
+  local texts, labels = toy(120)
+  local model, message, code = nbsvm.fit { texts = texts, labels = labels }
+  lu.skipIf(not model and code == "library", "liblinear is not installed")
+  return assert(model, message), texts, labels
+end
+
+function TestBaselines:test_learns_what_sets_the_classes_apart()
+  local model, texts, labels = load_model()
+  for i, p in ipairs(model:predict(texts)) do
+    lu.assertTrue(p > 0 and p < 1)
+    lu.assertEquals(p > .5, labels[i] == 2)
+  end
+  local two, one = model:top(8)
+  local has = {}
+  for _, t in ipairs(two) do
+    has[t.term] = true
+    lu.assertTrue(t.weight > 0)
+  end
+  for _, t in ipairs(one) do lu.assertTrue(t.weight < 0) end
+  lu.assertTrue(has["¿ el"] and has["?"])
+  lu.assertStrContains(tostring(model), "terms")
+  lu.assertEquals(model:predict {}, {})
+  lu.assertEquals(#model:predict { "", "nada de esto" }, 2)
+end
+
+function TestBaselines:test_the_same_call_gives_the_same_bits()
+  local model, texts, labels = load_model()
+  lu.assertEquals(nbsvm.fit({ texts = texts, labels = labels }):predict(texts), model:predict(texts))
+end
+
+function TestBaselines:test_misuse_raises_and_bad_text_answers()
+  local texts, labels = toy(30)
+  lu.assertErrorMsgContains("29 labels for 30 texts", nbsvm.fit, { texts = texts, labels = table.move(labels, 1, 29, 1, {}) })
+  labels[4] = 3
+  lu.assertErrorMsgContains("label 4 is 3, expected 1 or 2", nbsvm.fit, { texts = texts, labels = labels })
+  labels[4] = 1
+  lu.assertErrorMsgContains("no option 'mindf'", nbsvm.fit, { texts = texts, labels = labels, mindf = 2 })
+  lu.assertErrorMsgContains("expected a table with texts", nbsvm.fit, { labels = labels })
+  texts[7] = "\xff"
+  local model, message, code = nbsvm.fit { texts = texts, labels = labels }
+  lu.assertNil(model)
+  lu.skipIf(code == "library", "liblinear is not installed")
+  lu.assertEquals(code, "format")
+  lu.assertStrContains(message, "text 7")
+  texts[7] = "a"
+  for i = 1, 30 do labels[i] = 1 end
+  lu.assertErrorMsgContains("both classes must occur", nbsvm.fit, { texts = texts, labels = labels })
+end
+
+function TestBaselines:test_majority_names_the_larger_class()
+  local m = majority.fit { labels = { 1, 2, 1, 1 } }
+  lu.assertEquals(m.class, 1)
+  lu.assertEquals(m:predict { "a", "b" }, { .25, .25 })
+  lu.assertEquals(majority.fit({ labels = { 2 } }).shares, { 0, 1 })
+  lu.assertEquals(majority.fit({ labels = { 2, 1 } }).class, 1)
+  lu.assertErrorMsgContains("label 1 is 0", majority.fit, { labels = { 0 } })
+  lu.assertErrorMsgContains("expected a table with labels", majority.fit, { labels = {} })
+end
+
+-- One random 70/15/15 split, scored on the last part.
+local function split(texts, labels, seed)
+  local order, train, test = {}, { texts = {}, labels = {} }, { texts = {}, labels = {} }
+  math.randomseed(seed)
+  for i = 1, #texts do
+    local j = math.random(i)
+    order[i] = i
+    order[i], order[j] = order[j], order[i]
+  end
+  for k, i in ipairs(order) do
+    local side = k <= .7 * #texts and train or k > .85 * #texts and test
+    if side then
+      side.texts[#side.texts + 1] = texts[i]
+      side.labels[#side.labels + 1] = labels[i]
+    end
+  end
+  return train, test
+end
+
+function TestBaselines:test_haha_2019_reaches_the_published_accuracy()
+  local path = "../shared/data/haha2019/haha_2019_train.csv"
+  local f = io.open(path)
+  lu.skipIf(not f, "no ../shared/data")
+  f:close()
+  local rows = assert(require("kooka.data.csv").read(path))
+  local texts, labels = rows.data.text, {}
+  for i, v in ipairs(rows.data.is_humor) do labels[i] = math.tointeger(v) + 1 end
+  local acc, f1, n, start = 0, 0, 6, sys.now()
+  for seed = 1, n do
+    local train, test = split(texts, labels, seed)
+    local model, message, code = nbsvm.fit(train)
+    lu.skipIf(not model and code == "library", "liblinear is not installed")
+    assert(model, message)
+    local right, hit, said, is = 0, 0, 0, 0
+    for i, p in ipairs(model:predict(test.texts)) do
+      local yes, positive = p > .5, test.labels[i] == 2
+      right = right + (yes == positive and 1 or 0)
+      hit = hit + (yes and positive and 1 or 0)
+      said, is = said + (yes and 1 or 0), is + (positive and 1 or 0)
+    end
+    acc, f1 = acc + right / #test.labels / n, f1 + 2 * hit / (said + is) / n
+  end
+  print(("# NB-SVM on HAHA 2019, %d random splits: accuracy %.4f (published .8370, sd .0063), F1 %.4f; %.2f s a split")
+    :format(n, acc, f1, (sys.now() - start) / n))
+  lu.assertAlmostEquals(acc, .837, .006)
+  lu.assertAlmostEquals(f1, .77, .015)
+end
+
+os.exit(lu.LuaUnit.run())
