@@ -26,6 +26,10 @@ void kk_spm_unref(kk_spm *m);                    /* NULL is fine */
 /* The check alone; what names the bytes in messages. */
 kk_status kk_spm_check(const void *bytes, size_t n, const char *what, kk_err *e);
 
+/* 1 when the model cuts each word (text between spaces) as if it stood alone, so that words can be
+** remembered: a BPE model whose pieces never reach over a space. bytes passed the check. */
+int kk_spm_by_word(const void *bytes, size_t n);
+
 int32_t kk_spm_size(const kk_spm *m);
 int32_t kk_spm_id(const kk_spm *m, const char *piece);      /* -1 when it is no piece */
 const char *kk_spm_piece(const kk_spm *m, int32_t id);      /* lent; NULL when id is out of range */

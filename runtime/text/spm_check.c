@@ -141,3 +141,35 @@ kk_status kk_spm_check(const void *bytes, size_t n, const char *what, kk_err *e)
     return kk_fail(e, KK_EFORMAT, "%s: a SentencePiece model has one unknown piece, this has %zu", what, unknown);
   return KK_OK;
 }
+
+/* The number in a field of a message, or dflt when it is not there. */
+static uint64_t check_number(const field *f, uint32_t number, uint64_t dflt) {
+  reader r = {f->p, f->n};
+  field g;
+  while (r.n && check_field(&r, &g))
+    if (g.number == number && g.type == 0) dflt = g.value;
+  return dflt;
+}
+
+static bool check_inner_space(const field *piece) {
+  reader r = {piece->p, piece->n};
+  field g;
+  while (r.n && check_field(&r, &g))
+    if (g.number == 1)
+      for (size_t i = 1; i + 3 <= g.n; i++)
+        if (memcmp(g.p + i, "\xE2\x96\x81", 3) == 0) return true;   /* U+2581 stands for a space */
+  return false;
+}
+
+int kk_spm_by_word(const void *bytes, size_t n) {
+  enum { BPE = 2 };
+  reader r = {bytes, n};
+  field f;
+  bool bpe = false, plain = true;
+  while (r.n && check_field(&r, &f)) {
+    if (f.number == 1 && check_inner_space(&f)) return 0;
+    if (f.number == 2) bpe = check_number(&f, 3, 1) == BPE && !check_number(&f, 24, 0);   /* spaces lead words */
+    if (f.number == 3) plain = check_number(&f, 3, 1) && check_number(&f, 4, 1) && check_number(&f, 5, 1);
+  }
+  return bpe && plain;
+}
