@@ -48,7 +48,8 @@ static unsigned char *nbsvm_labels(lua_State *L, int arg, size_t n) {
 }
 
 static int nbsvm_fit(lua_State *L) {
-  static const char *const names[] = {"ngrams", "min_df", "max_df", "sublinear", "tokens", "nb", "c", "tolerance", "seed", NULL};
+  static const char *const names[] = {"ngrams", "min_df",    "max_df", "sublinear", "tokens",
+                                      "nb",     "c",         "tolerance", "seed",   NULL};
   kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
   kk_err e;
   kk_lua_check_opts(L, 3, names, "nbsvm.fit");

@@ -141,7 +141,8 @@ kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, c
   return st;
 }
 
-kk_status kk_nbsvm_predict(const kk_nbsvm *m, size_t n, const char *const *texts, const size_t *lens, double *prob, kk_err *e) {
+kk_status kk_nbsvm_predict(const kk_nbsvm *m, size_t n, const char *const *texts, const size_t *lens, double *prob,
+                           kk_err *e) {
   kk_csr x;
   kk_status st = kk_tfidf_rows(m->terms, n, texts, lens, &x, e);
   if (st) return st;

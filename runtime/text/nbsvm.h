@@ -19,13 +19,15 @@ typedef struct kk_nbsvm_opts {
   unsigned seed;       /* of the order in which the solver visits the texts    */
 } kk_nbsvm_opts;
 
-#define KK_NBSVM_DEFAULTS ((kk_nbsvm_opts){.tfidf = KK_TFIDF_DEFAULTS, .c = 4, .tolerance = 1e-4, .nb = true, .seed = 1})
+#define KK_NBSVM_DEFAULTS \
+  ((kk_nbsvm_opts){.tfidf = KK_TFIDF_DEFAULTS, .c = 4, .tolerance = 1e-4, .nb = true, .seed = 1})
 
 /* positive[i] says that text i is of class 2; both classes must occur. KK_ELIB when liblinear is missing. */
 kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, const unsigned char *positive,
                        const kk_nbsvm_opts *o, kk_nbsvm **out, kk_err *e);
 /* prob[i] = probability of class 2. */
-kk_status kk_nbsvm_predict(const kk_nbsvm *m, size_t n, const char *const *texts, const size_t *lens, double *prob, kk_err *e);
+kk_status kk_nbsvm_predict(const kk_nbsvm *m, size_t n, const char *const *texts, const size_t *lens, double *prob,
+                           kk_err *e);
 int32_t kk_nbsvm_size(const kk_nbsvm *m);
 /* Term col and its weight: what one unit of its tf-idf adds to the log-odds of class 2. */
 const char *kk_nbsvm_term(const kk_nbsvm *m, int32_t col, size_t *len, double *weight);

@@ -4,7 +4,8 @@
 ** made aware of Unicode (an É is a capital, a heart with its variation selector is one character); the
 ** others are for what tweets contain besides. Unlike there, letters are lowered before repeats of a
 ** character are counted: GOOOOOL becomes "xxup g xxrep 5 o l", where counting first loses the xxup.
-** Marks that rules leave (xxrep, xxurl, ...) always stand between spaces, and cleaning clean text changes nothing. */
+** Marks that rules leave (xxrep, xxurl, ...) always stand between spaces. Cleaning clean text changes nothing
+** (1 of 191,588 tweets: an escaped <br> that came to light). */
 #ifndef KK_RULES_H
 #define KK_RULES_H
 

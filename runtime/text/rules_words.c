@@ -41,7 +41,8 @@ static void words_mark(kk_edit *d, const char *mark, size_t count, const char *w
 KK_RULE(char_repeats) {
   KK_EDIT(d);
   for (size_t i = 0; i < n;) {
-    size_t k = (unsigned char)s[i] < 0x80 && (i + 1 == n || (unsigned char)s[i + 1] < 0xCC) ? 1 : words_char(s + i, n - i);
+    bool alone = (unsigned char)s[i] < 0x80 && (i + 1 == n || (unsigned char)s[i + 1] < 0xCC);
+    size_t k = alone ? 1 : words_char(s + i, n - i);
     size_t j = i + k, count = 1;
     if (k == 1 && (s[i] == ' ' || s[i] == '\n')) {
       i++;

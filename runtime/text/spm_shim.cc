@@ -1,5 +1,5 @@
-// spm_shim.cc -- the one file that talks to SentencePiece (C++). Catches everything; statuses and
-// exceptions become kk_err.
+/* spm_shim.cc -- the one file that talks to SentencePiece (C++). Catches everything; statuses and
+** exceptions become kk_err. */
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
@@ -91,8 +91,8 @@ struct Job {
 // tweet were met before, and the library takes 2 to 3 times as long as looking them up.
 typedef std::unordered_map<absl::string_view, std::pair<size_t, size_t>> Words;
 
-sentencepiece::util::Status encode_words(const kk_spm *m, absl::string_view text, Words *seen, std::vector<int> *scratch,
-                                         std::vector<int32_t> *out) {
+sentencepiece::util::Status encode_words(const kk_spm *m, absl::string_view text, Words *seen,
+                                         std::vector<int> *scratch, std::vector<int32_t> *out) {
   for (size_t i = 0; i < text.size();) {
     size_t end = text.find(' ', i);
     if (end == absl::string_view::npos) end = text.size();

@@ -76,7 +76,8 @@ static bool tfidf_sign(int32_t cp) {
 }
 
 /* Appends the tokens of one text to out, a space after each. scratch is for the normalised text. */
-static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, kk_buf scratch[2], kk_buf *out, kk_err *e) {
+static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, kk_buf scratch[2], kk_buf *out,
+                              kk_err *e) {
   kk_status st;
   int32_t cp;
   kk_buf_clear(&scratch[0]);
@@ -110,7 +111,8 @@ static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, k
 /* Calls f for each term in text[begin, end), which holds tokens with a space after each. */
 typedef kk_status (*term_fn)(void *arg, const char *text, size_t at, size_t len, kk_err *e);
 
-static kk_status tfidf_terms(const kk_tfidf_opts *o, const char *text, size_t begin, size_t end, term_fn f, void *arg, kk_err *e) {
+static kk_status tfidf_terms(const kk_tfidf_opts *o, const char *text, size_t begin, size_t end, term_fn f, void *arg,
+                             kk_err *e) {
   size_t starts[8] = {0}, seen = 0;
   for (size_t i = begin; i < end;) {
     const char *space = memchr(text + i, ' ', end - i);
@@ -163,7 +165,9 @@ static kk_status tfidf_choose(kk_tfidf *t, counter *c, const kk_buf *text, int64
     c->t.p[i] = (entry){0};
     if (x.len && x.df >= t->o.min_df && (double)x.df <= most) c->t.p[kept++] = x;
   }
-  if (kept == 0) return kk_fail(e, KK_EARG, "tfidf: no term is in %lld texts or more of %lld", (long long)t->o.min_df, (long long)ndocs);
+  if (kept == 0)
+    return kk_fail(e, KK_EARG, "tfidf: no term is in %lld texts or more of %lld", (long long)t->o.min_df,
+                   (long long)ndocs);
   if (kept > INT32_MAX / 2) return kk_fail(e, KK_EARG, "tfidf: too many terms (%zu)", kept);
   qsort(c->t.p, kept, sizeof *c->t.p, entry_order);
   for (t->terms.cap = 16; t->terms.cap < kept * 2; t->terms.cap *= 2) {}
@@ -261,8 +265,8 @@ void kk_csr_free(kk_csr *x) {
 }
 
 /* The tokens of all texts in one buffer; ends[i] is where text i ends. */
-static kk_status tfidf_read(const kk_tfidf_opts *o, size_t n, const char *const *texts, const size_t *lens, kk_buf *text,
-                            size_t *ends, kk_err *e) {
+static kk_status tfidf_read(const kk_tfidf_opts *o, size_t n, const char *const *texts, const size_t *lens,
+                            kk_buf *text, size_t *ends, kk_err *e) {
   kk_buf scratch[2];
   kk_status st = KK_OK;
   kk_buf_init(&scratch[0], SIZE_MAX / 4);
@@ -279,7 +283,8 @@ static kk_status tfidf_read(const kk_tfidf_opts *o, size_t n, const char *const 
   return st;
 }
 
-kk_status kk_tfidf_rows(const kk_tfidf *t, size_t n, const char *const *texts, const size_t *lens, kk_csr *x, kk_err *e) {
+kk_status kk_tfidf_rows(const kk_tfidf *t, size_t n, const char *const *texts, const size_t *lens, kk_csr *x,
+                        kk_err *e) {
   size_t *ends = kk_alloc((n + 1) * sizeof *ends);
   kk_buf text;
   kk_buf_init(&text, SIZE_MAX / 4);

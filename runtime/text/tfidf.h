@@ -41,7 +41,8 @@ void kk_csr_free(kk_csr *x);
 kk_status kk_tfidf_fit(size_t n, const char *const *texts, const size_t *lens, const kk_tfidf_opts *o, kk_tfidf **out,
                        kk_csr *x, kk_err *e);
 /* Rows of other texts over the same terms; unknown terms do not count. */
-kk_status kk_tfidf_rows(const kk_tfidf *t, size_t n, const char *const *texts, const size_t *lens, kk_csr *x, kk_err *e);
+kk_status kk_tfidf_rows(const kk_tfidf *t, size_t n, const char *const *texts, const size_t *lens, kk_csr *x,
+                        kk_err *e);
 int32_t kk_tfidf_size(const kk_tfidf *t);
 const char *kk_tfidf_term(const kk_tfidf *t, int32_t col, size_t *len);   /* lent, not NUL-terminated */
 void kk_tfidf_free(kk_tfidf *t);                                        /* NULL is fine */

@@ -161,10 +161,12 @@ function TestTokenizer:test_training_ends_when_asked_to_stop()
 end
 
 function TestTokenizer:test_the_trainer_dies_with_its_parent()
-  -- a shell starts the trainer on endless input and goes away; the pipe to the trainer's stdin closes
-  local code = ([[require("kooka.core").spm.train_here("/dev/stdin", %q, {"vocab_size", "100"})]]):format(dir .. "/orphan.model")
+  -- a trainer that waits for its input for ever; its parent's end is that its stdin closes
+  lu.assertTrue(os.execute("mkfifo '" .. dir .. "/fifo'"))
+  local code = ([[require("kooka.core").spm.train_here(%q, %q, {"vocab_size", "100"})]]):format(dir .. "/fifo", dir .. "/orphan.model")
   local child = assert(sys.spawn({ sys.exe(), "-e", code }, { stdin = "pipe", stdout = "null", stderr = "null",
     env = { LUA_PATH_5_4 = package.path, LUA_CPATH_5_4 = package.cpath } }))
+  lu.assertEquals(select(3, child:wait(.2)), "timeout")
   child:close_stdin()
   lu.assertEquals(child:wait(20), 128 + 9)
 end

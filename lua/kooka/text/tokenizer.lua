@@ -216,7 +216,7 @@ if not ok then io.stderr:write("\1", message, "\n") os.exit(1) end]]):format(inp
   local exe, no_exe, exe_code = sys.exe()
   if not exe then return nil, no_exe, exe_code end
   local pid
-  local _temporary <close> = closing(function() if pid then os.remove(("%s.tmp-%d"):format(opts.path, pid)) end end)
+  local _ <close> = closing(function() if pid then os.remove(("%s.tmp-%d"):format(opts.path, pid)) end end)
   local child <close>, message, why = sys.spawn({ exe, "-e", code }, {
     stdin = "pipe", stdout = "pipe", stderr = "stdout",
     env = { LUA_PATH_5_4 = package.path, LUA_CPATH_5_4 = package.cpath, LUA_INIT = false, LUA_INIT_5_4 = false },
@@ -248,7 +248,8 @@ end
 -- the characters that get pieces, the rest is xxunk, or bytes with byte_fallback = true. max_piece = 16:
 -- characters of a piece at most. sentences = 0: learn from that many random texts, 0 = all. marks: other marks than
 -- tokenizer.marks. threads = 4: fixed, because the unigram trainer's sums depend on it. verbose: the trainer's own log.
--- The same texts and options give the same model. Runs in a child process: sys.exe() must take -e CODE, as kooka and lua do.
+-- The same texts and options give the same model. Runs in a child process: sys.exe() must take -e CODE, as kooka
+-- and lua do.
 function tokenizer.train(given)
   local opts = checked(given)
   local input = opts.file
@@ -261,7 +262,7 @@ function tokenizer.train(given)
     if not f then return nil, "tokenizer.train: " .. message, "io" end
     f:close()
   end
-  local _copy <close> = closing(function() if opts.texts then os.remove(input) end end)
+  local _ <close> = closing(function() if opts.texts then os.remove(input) end end)
   local ok, message, code = run_child(input, opts)
   if not ok then return nil, message, code end
   return tokenizer.load(opts.path)
