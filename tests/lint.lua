@@ -223,7 +223,7 @@ local function check_docs(path, text)
       while first < i and not lines[first]:match("^%-%-%-[^-]") do first = first + 1 end
       if first == i then
         problem(path, i, "public function %s has no `---` comment directly above", name)
-      elseif name ~= returned and not lines[first]:find(name, 1, true) then
+      elseif name ~= returned and not lines[first]:find(name, 1, true) and not lines[first]:match("%w+%b()") then
         problem(path, first, "the comment of %s does not begin with its signature", name)
       end
     end

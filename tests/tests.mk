@@ -34,7 +34,7 @@ $(D)/%.o: runtime/%.cc
 asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(MAKE) B=build/asan OPT=-O1 VARIANT="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DKK_NO_CLONES" asan-run
 asan-run: all test-build
-	$(LUA) tests/run.lua --build $(B) --asan
+	$(LUA) tests/run.lua --build $(B) --asan $(ASAN_RUN)
 
 test-rocks: all ## installs the rocks into a fresh tree without network and runs them
 	$(LUA) tests/rocks/run.lua --build $(B)
