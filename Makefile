@@ -95,7 +95,7 @@ install: all ## program to PREFIX/bin, module for stock lua5.4 to PREFIX/lib and
 bench: all ## speed beside the peers; writes build/bench.json
 	$(B)/kooka bench
 
-lint: ## layers, banned functions, luacheck, help texts, format
+lint: ## layers, banned calls, luacheck, help texts, format of files
 	$(LUA) tests/lint.lua
 
 clean: ## remove what make built
