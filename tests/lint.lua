@@ -241,7 +241,7 @@ local function check_purpose(path, text)
   elseif path:match("%.sh$") then
     good = first:match("^#%s*%w")
   else                                       -- a .c file may leave that to its header
-    good = first:match("^/%*") or path:match("%.cc?$") and exists((path:gsub("%.cc?$", ".h")))
+    good = first:match("^/[*/]") or path:match("%.cc?$") and exists((path:gsub("%.cc?$", ".h")))
   end
   if not good then problem(path, 1, "the first line does not say what the file is for") end
 end

@@ -12,4 +12,58 @@ static const struct { const char *name, *code; } snippets[] = {
   {"world_says_no",
    "local ok, message, code = core.sys.write_file('/no/such/folder/f', 'x')\n"
    "assert(ok == nil and code == 'io' and message:find('/no/such/folder/f', 1, true), message)"},
+  {"tensor",
+   "local t = core.tensor({{1, 2, 3}, {4, 5, 6}})\n"
+   "assert(t:tolist()[2][3] == 6 and #t:tolist() == 2)\n"
+   "assert(core.zeros(3, 5000):shape()[2] == 5000)\n"
+   "assert(tostring(t):find('6'))"},
+  {"tape",
+   "local x = core.tensor({1, 2, 3})\n"
+   "x:param()\n"
+   "do\n"
+   "  local tape <close> = core.tape()\n"
+   "  local y = core.mse(core.mul(x, x), core.zeros(3))\n"
+   "  tape:backward(y)\n"
+   "end\n"
+   "assert(x:grad():tolist()[1] ~= 0)"},
+  {"scope_and_error",
+   "local ok = pcall(function()\n"
+   "  local s <close> = core.scope()\n"
+   "  local t = core.exp(core.zeros(10000))\n"
+   "  error('out')\n"
+   "end)\n"
+   "assert(not ok)"},
+  {"refused_shapes",
+   "local ok, message = pcall(core.add, core.zeros(2, 3), core.zeros(2, 4))\n"
+   "assert(not ok and (tostring(message):find('add') or tostring(message):find('memory')), message)\n"
+   "if tostring(message):find('memory') then error(message, 0) end"},
+  {"json",
+   "local text = core.json.encode({id = 1700000000000000001, list = core.json.array({1, 2.5, 'ja'})})\n"
+   "assert(core.json.decode(text).id == 1700000000000000001)\n"
+   "assert(core.json.decode('{\"a\": ') == nil)"},
+  {"csv",
+   "local p = folder .. '/t.csv'\n"
+   "assert(core.sys.write_file(p, 'id,text\\n1,\"a, b\"\\n2,c\\n'))\n"
+   "assert(core.csv.open(p))\n"
+   "assert(core.csv.open(folder .. '/absent.csv') == nil)"},
+  {"corpus",
+   "local c = core.corpus.new(9)\n"
+   "c:add({1, 2, 9})\n"
+   "c:add({3})\n"
+   "assert(#c:select({2, 1, 1}) == 3 and c:tokens() == 4)\n"
+   "local p = folder .. '/corpus'\n"
+   "core.sys.remove(p)\n"
+   "local ok, message, code = c:save(p)\n"
+   "if not ok then error(message, 0) end\n"
+   "local d = assert(core.corpus.open(p))\n"
+   "assert(d:doc(1):tolist()[3] == 9)\n"
+   "d:close()"},
+  {"sqlite",
+   "local db <close> = assert(core.sqlite.open(':memory:'))\n"
+   "assert(db:exec('create table t (id integer, text text)'))\n"
+   "assert(db:exec('insert into t values (?, ?)', 1700000000000000001, 'ja'))\n"
+   "assert(db:rows('select id, text from t')[1].id == 1700000000000000001)"},
+  {"eval",
+   "local m = core.eval.binary(core.tensor({0.9, 0.2, 0.7, 0.4}), core.tensor({2, 1, 1, 2}, 'int32'), {resamples = 50})\n"
+   "assert(m)"},
 };
