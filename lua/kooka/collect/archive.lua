@@ -22,34 +22,34 @@ local function js_string(s, i)
   end
 end
 
--- Rewrites a JavaScript literal as JSON; text that is neither stays, for the JSON reader to name.
+-- Rewrites a JavaScript literal as JSON with the same lines; what is neither stays, for the JSON reader to name.
 local function to_json(s)
-  local out, i = {}, 1
+  local out, i, comma = {}, 1, nil      -- comma: where in out the last one stands when only blanks followed
+  local function add(text, stop, blank)
+    out[#out + 1] = text
+    i = stop + 1
+    if not blank then comma = text == "," and #out or nil end
+  end
   while i <= #s do
     local c = s:sub(i, i)
     if c == '"' or c == "'" then
       local stop, text = js_string(s, i)
-      if not stop then
-        out[#out + 1] = s:sub(i)
-        break
-      end
-      out[#out + 1], i = text, stop + 1
+      add(text or s:sub(i), stop or #s)
     elseif s:find("^//", i) then
-      i = s:find("\n", i, true) or #s + 1
+      add("", (s:find("\n", i, true) or #s + 1) - 1, true)
     elseif s:find("^/%*", i) then
-      i = (select(2, s:find("*/", i + 2, true)) or #s) + 1
+      local stop = select(2, s:find("*/", i + 2, true)) or #s
+      add(s:sub(i, stop):gsub("[^\n]", ""), stop, true)
     elseif s:find("^[%a_$]", i) then
       local word = s:match("^[%w_$]+", i)
-      i = i + #word
-      out[#out + 1] = s:find("^%s*:", i) and '"' .. word .. '"' or word
-    elseif c == "," then
-      local rest = s:match("^%s*()", i + 1)
-      if not s:find("^[%]}]", rest) then out[#out + 1] = "," end
-      i = i + 1
+      add(s:find("^%s*:", i + #word) and '"' .. word .. '"' or word, i + #word - 1)
+    elseif s:find("^%s", i) then
+      local blank = s:match("^%s+", i)
+      add(blank, i + #blank - 1, true)
     else
-      local plain = s:match("^[^\"'/%a_$,]+", i) or c
-      out[#out + 1] = plain
-      i = i + #plain
+      if comma and (c == "]" or c == "}") then out[comma] = "" end
+      local plain = s:match("^[%d.+%-eE]+", i) or c
+      add(plain, i + #plain - 1)
     end
   end
   return (table.concat(out):gsub(";%s*$", ""))
@@ -63,11 +63,9 @@ function archive.parse(text, name)
   if not start then return nil, ("%s: expected `window.YTD.... = [`, as in an X archive"):format(name), "format" end
   local skipped = select(2, body:sub(1, start - 1):gsub("\n", "\n"))
   local literal = ("\n"):rep(skipped) .. body:sub(start)      -- so that the lines of messages are those of the file
-  local v, message, code = json.decode(literal, { nulls = "drop", name = name })
+  local v = json.decode(literal, { nulls = "drop", name = name })
   if v ~= nil then return v end
-  v = json.decode(to_json(literal), { nulls = "drop", name = name })
-  if v == nil then return nil, message, code end
-  return v
+  return json.decode(to_json(literal), { nulls = "drop", name = name })
 end
 
 ---- the folder ------------------------------------------------------------------------------------

@@ -14,14 +14,15 @@ Client.__index = Client
 
 local SOURCE = "x"
 local DEFAULTS = { base_url = "https://api.x.com", token_env = "X_BEARER_TOKEN", source = SOURCE, timeout = 30,
-  spelling = "tweet", limit_waits = 20 }
+  spelling = "tweet", page_size = 100, limit_waits = 20 }
 local PACING = { "tries", "first", "longest", "longest_limit", "seed", "on_wait", "sleep" }
 
---- client([{base_url=, token_env=, token=, source=, timeout=, spelling=, tries=, first=, longest=, longest_limit=, seed=, on_wait=}])
---   -> client | nil, message, code
--- The bearer token is read from the environment variable token_env (X_BEARER_TOKEN) unless given; it is never printed
--- or stored. base_url: https://api.x.com, or http:// on this machine. source: the name under which posts are kept ("x").
--- spelling: "tweet" or "post". tries, first, longest, longest_limit, seed, on_wait: see kooka.collect.pacing.
+--- client([{base_url =, token_env =, token =, source =, page_size =, ...}]) -> client | nil, message, code
+-- base_url: https://api.x.com, or http:// on this machine. token_env: the environment variable that holds the bearer token
+-- (X_BEARER_TOKEN), unless token is given; it is never printed or stored. source: the name under which posts are kept ("x").
+-- page_size: items asked for at once, 5 to 100 (100). timeout: seconds a request (30). spelling: "tweet" or "post".
+-- limit_waits: rate limits in a row that are waited for (20). tries, first, longest, longest_limit, seed, on_wait, sleep: see
+-- kooka.collect.pacing.
 function x.client(o)
   o = o or {}
   local c, pace = {}, {}
@@ -201,7 +202,7 @@ local function fields_of(client)
 end
 
 local function parameters_of(self, job, token)
-  local p = { max_results = job.max_results }
+  local p = { max_results = self.page_size }
   if job.posts then
     local name, fields = fields_of(self)
     p[name] = fields
@@ -232,7 +233,7 @@ local function summary_text(store, s)
   return ("%d posts in %d pages are kept in %s; the same call goes on behind them"):format(s.items, s.pages, store.path)
 end
 
--- Runs a job {name=, path=, posts=, max_results=, parameters=, person=, label=} to its end or its budget.
+-- Runs a job {name=, path=, posts=, parameters=, person=, label=} to its end or its budget.
 local function collect(self, store, job, o)
   o = o or {}
   local cursor = store:cursor(job.name) or { pages = 0, items = 0 }
@@ -275,21 +276,21 @@ end
 -- after every page. A failure says what is kept; the same call goes on from there. Codes: net, format, database.
 function Client:timeline(store, id, o)
   return collect(self, store, { name = ("%s/users/%s/tweets"):format(self.source, id), path = ("users/%s/tweets"):format(id),
-    posts = true, max_results = 100 }, o)
+    posts = true }, o)
 end
 
 --- client:search(store, query[, options]) -> summary | nil, message, code, summary
 -- Posts of the last 7 days (GET /2/tweets/search/recent). Options and answers as client:timeline.
 function Client:search(store, query, o)
   return collect(self, store, { name = self.source .. "/search/" .. query, path = "tweets/search/recent", posts = true,
-    max_results = 100, parameters = { query = query } }, o)
+    parameters = { query = query } }, o)
 end
 
 --- client:liked(store, user_id[, options]) -> summary | nil, message, code, summary
 -- What a user liked (GET /2/users/:id/liked_tweets; X wants the user's own token). Kept as likes with label 1.
 function Client:liked(store, id, o)
   return collect(self, store, { name = ("%s/users/%s/liked_tweets"):format(self.source, id),
-    path = ("users/%s/liked_tweets"):format(id), posts = true, max_results = 100, person = id, label = 1 }, o)
+    path = ("users/%s/liked_tweets"):format(id), posts = true, person = id, label = 1 }, o)
 end
 
 --- client:shown(store, user_id[, options]) -> summary | nil, message, code, summary
@@ -297,14 +298,13 @@ end
 -- a label; after client:liked and store:settle(source, user_id) what was not liked has label 0.
 function Client:shown(store, id, o)
   return collect(self, store, { name = ("%s/users/%s/shown"):format(self.source, id),
-    path = ("users/%s/timelines/reverse_chronological"):format(id), posts = true, max_results = 100, person = id }, o)
+    path = ("users/%s/timelines/reverse_chronological"):format(id), posts = true, person = id }, o)
 end
 
 --- client:members(store, list_id[, options]) -> summary | nil, message, code, summary
 -- The people on a list (GET /2/lists/:id/members).
 function Client:members(store, id, o)
-  return collect(self, store, { name = ("%s/lists/%s/members"):format(self.source, id), path = ("lists/%s/members"):format(id),
-    max_results = 100 }, o)
+  return collect(self, store, { name = ("%s/lists/%s/members"):format(self.source, id), path = ("lists/%s/members"):format(id) }, o)
 end
 
 --- client:user(store, handle) -> person | nil, message, code
