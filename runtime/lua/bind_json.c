@@ -281,6 +281,7 @@ static void js_add_object(lua_State *L, js_out *o, int t, size_t n) {
   lua_pop(L, 1);
 }
 
+/* t is the top of the stack, before and after. */
 static void js_add_table(lua_State *L, js_out *o, int t) {
   lua_Integer length = (lua_Integer)lua_rawlen(L, t), count = 0, listed = 0;
   int marked = luaL_getmetafield(L, t, "__name") == LUA_TSTRING && !strcmp(lua_tostring(L, -1), JSON_LIST);
@@ -341,7 +342,8 @@ static int js_encode(lua_State *L) {
   kk_buf_init(&o->text, (size_t)1 << 31);
   o->pretty = pretty, o->depth = 0;
   luaL_setmetatable(L, JSON_TEXT);
-  js_add_value(L, o, 1);
+  lua_pushvalue(L, 1);                  /* above o, which must stay on the stack while it is written to */
+  js_add_value(L, o, 3);
   lua_pushlstring(L, o->text.p, o->text.n);
   kk_buf_free(&o->text);
   return 1;

@@ -107,6 +107,20 @@ function TestJson:test_what_json_cannot_say_raises_with_the_place()
   lu.assertErrorMsgContains("has no option 'prety' (options: pretty)", json.encode, {}, { prety = true })
 end
 
+function TestJson:test_encoding_survives_the_collector()
+  local rows = {}
+  for i = 1, 60 do rows[i] = { id = tostring(i), nested = { { a = { b = i } }, {} }, text = ("é"):rep(i % 7) } end
+  local once = json.encode(rows)
+  local pause, step = collectgarbage("setpause", 0), collectgarbage("setstepmul", 10000)
+  for _ = 1, 10 do
+    if json.encode(rows) ~= once then lu.fail "the text changed" end
+    if json.encode(json.decode(once)) ~= once then lu.fail "the value changed" end
+  end
+  collectgarbage("setpause", pause)
+  collectgarbage("setstepmul", step)
+  lu.assertEquals(once:sub(1, 8), '[{"id":"')
+end
+
 function TestJson:test_recorded_answers_of_real_services_survive_a_round_trip()
   local folder = "../shared/data/api/x/pytwitter_testdata/apis/"
   local seen = 0
