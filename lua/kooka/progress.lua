@@ -75,14 +75,15 @@ function Bar:path()
   return label
 end
 
--- A rate that follows changes within some seconds but does not jump.
+-- The mean rate at first, then one that forgets with a time constant of 10 s.
 local function measure(bar, now)
-  local dt = now - bar.rate_at
-  if dt >= 0.5 or not bar.rate and dt > 0 and bar.n > bar.rate_n then
-    local fresh = (bar.n - bar.rate_n) / dt
-    local weight = 1 - math.exp(-dt / 10)
-    bar.rate = bar.rate and bar.rate + weight * (fresh - bar.rate) or fresh
-    if dt >= 0.5 then bar.rate_at, bar.rate_n = now, bar.n end
+  local spent, dt = now - bar.started, now - bar.rate_at
+  if spent <= 0 then return nil end
+  if spent < 10 or not bar.rate then
+    bar.rate, bar.rate_at, bar.rate_n = bar.n / spent, now, bar.n
+  elseif dt >= 0.5 then
+    bar.rate = bar.rate + (1 - math.exp(-dt / 10)) * ((bar.n - bar.rate_n) / dt - bar.rate)
+    bar.rate_at, bar.rate_n = now, bar.n
   end
   return bar.rate
 end
