@@ -93,7 +93,10 @@ end
 
 local function run_file(path, arg, n)
   local shifted = shift_arg(arg, n)
-  if not path or path == "-" then return run_chunk(load(function() return io.read(65536) end, "=stdin")) end
+  if not path or path == "-" then
+    local chunk, message = load(function() return io.read(65536) end, "=stdin")
+    return run_chunk(chunk, message, table.unpack(shifted, 1))
+  end
   local chunk, message = loadfile(path)
   return run_chunk(chunk, message, table.unpack(shifted, 1))
 end

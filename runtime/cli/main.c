@@ -77,11 +77,15 @@ static void main_hook(lua_State *L, lua_Debug *ar) {
   if (kk_stop_requested()) luaL_error(L, "interrupted");
 }
 
+static void main_arm(lua_State *L) {
+  lua_sethook(L, main_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
 static void main_signal(int sig) {
   if (sig == SIGTERM) main_term = 1;
   if (kk_stop_asked() >= 3) _exit(130);
   kk_stop_request();
-  lua_sethook(main_state, main_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  main_arm(main_state);
 }
 
 /* Without SA_RESTART: a read that waits for input ends too. */
@@ -126,6 +130,7 @@ static int main_resume(lua_State *L) {
   int n;
   luaL_argexpected(L, co, 1, "coroutine");
   n = main_auxresume(L, co, lua_gettop(L) - 1);
+  if (n < 0 && kk_stop_requested()) main_arm(L);   /* the caller may look away: it is stopped too */
   lua_pushboolean(L, n >= 0);
   lua_insert(L, -(n < 0 ? 2 : n + 1));
   return n < 0 ? 2 : n + 1;
