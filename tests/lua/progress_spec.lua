@@ -59,7 +59,10 @@ end
 function TestProgress:test_the_rate_follows_a_change()
   local b <close>, state = bar {total = 1e6, tty = true, width = 80}
   for _ = 1, 20 do state.now = state.now + 1; b:step(100) end
-  for _ = 1, 60 do state.now = state.now + 1; b:step(10) end
+  state.now = state.now + 1
+  b:step(10)
+  lu.assertTrue(tonumber(b:text():match("([%d.]+) it/s")) > 85, "one slow step does not turn the rate around")
+  for _ = 1, 59 do state.now = state.now + 1; b:step(10) end
   local rate = tonumber(b:text():match("([%d.]+) it/s"))
   lu.assertTrue(rate > 9.5 and rate < 12, "rate is " .. rate)
 end
