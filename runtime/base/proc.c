@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -160,6 +162,25 @@ static kk_status proc_poll(kk_child *c, int want_in, int *writable, int ms, kk_e
   return KK_OK;
 }
 
+/* write() whose SIGPIPE, which would end a program that did not ask to ignore it, is taken away again. */
+static ssize_t proc_write(int fd, const char *p, size_t n) {
+  sigset_t pipe_set, old, pending;
+  struct timespec now = {0, 0};
+  int code, had;
+  sigemptyset(&pipe_set);
+  sigaddset(&pipe_set, SIGPIPE);
+  sigpending(&pending);
+  had = sigismember(&pending, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+  ssize_t k = write(fd, p, n);
+  code = errno;
+  if (k < 0 && code == EPIPE && !had)
+    while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR) continue;
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  errno = code;
+  return k;
+}
+
 kk_status kk_child_write(kk_child *c, const void *data, size_t n, kk_err *e) {
   const char *p = data;
   if (c->in < 0) return kk_fail(e, KK_ESTATE, "write: the child's standard input is closed or not a pipe");
@@ -169,7 +190,7 @@ kk_status kk_child_write(kk_child *c, const void *data, size_t n, kk_err *e) {
     if (!st) st = kk_stop_check(e, "write");
     if (st) return st;
     if (!writable) continue;
-    ssize_t k = write(c->in, p, n);
+    ssize_t k = proc_write(c->in, p, n);
     if (k >= 0) {
       p += k;
       n -= (size_t)k;
