@@ -87,11 +87,24 @@ local function module_of(t)
   return nil
 end
 
+-- Modules below a name, each with the first line of its heading.
+local function below(prefix)
+  local out = {}
+  for _, module in ipairs(core.module_names and core.module_names() or {}) do
+    if module:sub(1, #prefix + 1) == prefix .. "." then
+      out[#out + 1] = "  " .. module .. (first_line(heading(core.module_source(module))):gsub("^[^:]*:", ":", 1))
+    end
+  end
+  table.sort(out)
+  return out
+end
+
 local function about_table(t, name)
   local module, text = module_of(t)
   local out = {}
   if module or name then out[#out + 1] = module or name end
   if text then out[#out + 1] = heading(text) end
+  for _, line in ipairs(module and below(module) or {}) do out[#out + 1] = line end
   for _, line in ipairs(list_functions(t, "")) do out[#out + 1] = line end
   local mt = getmetatable(t)
   if type(mt) == "table" then
@@ -142,22 +155,46 @@ local function lookup(path)
   return nil
 end
 
-local function overview()
-  local out = {
-    'help(f) or help("name") tells about a function, a module or an object.',
-    "`_` is the last result; a `;` at the end keeps a result quiet; Ctrl-C stops what runs; Ctrl-D ends.",
-    "modules of kooka:",
-  }
-  local names = {}
+-- First names of what kooka offers: module name -> true for Lua, tables and functions of the core.
+local function first_names()
+  local found = {}
   for _, module in ipairs(core.module_names and core.module_names() or {}) do
-    local name = module:match("^kooka%.([%w_]+)$")
-    if name then names[#names + 1] = module end
+    local name = module:match("^kooka%.([%w_]+)")
+    if name then found[name] = "module" end
   end
-  table.sort(names)
-  for _, module in ipairs(names) do
-    out[#out + 1] = "  " .. (first_line(heading(core.module_source(module)) or module):gsub("^", "kooka.", 1))
+  for name, value in pairs(core) do
+    if type(value) == "table" then found[name] = "module" end
+    if type(value) == "function" and not found[name] then found[name] = "function" end
   end
+  return found
+end
+
+local function wrapped(names)
+  local out, row = {}, "  "
+  for _, name in ipairs(names) do
+    if #row + #name > 96 then
+      out[#out + 1] = row
+      row = "  "
+    end
+    row = row .. name .. " "
+  end
+  out[#out + 1] = row
   return table.concat(out, "\n")
+end
+
+local function overview()
+  local modules, functions = {}, {}
+  for name, kind in pairs(first_names()) do
+    local list = kind == "module" and modules or functions
+    list[#list + 1] = name
+  end
+  table.sort(modules)
+  table.sort(functions)
+  return table.concat({
+    'help(f) or help("name") tells about a function, a module, a group of modules or an object.',
+    "`_` is the last result; a `;` at the end keeps a result quiet; Ctrl-C stops what runs; Ctrl-D ends.",
+    "modules, as kooka.NAME:", wrapped(modules), "functions, as kooka.NAME:", wrapped(functions),
+  }, "\n")
 end
 
 --- help.text(value) -> string or nil
@@ -166,7 +203,10 @@ function help.text(value)
   if value == nil then return overview() end
   if type(value) == "string" then
     local found = lookup(value)
-    if found == nil then return nil end
+    if found == nil then
+      local group = below(value:find("^kooka") and value or "kooka." .. value)
+      return #group > 0 and table.concat(group, "\n") or nil
+    end
     if type(found) == "table" then return about_table(found, value) end
     value = found
   end

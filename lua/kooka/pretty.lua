@@ -43,9 +43,9 @@ end
 function pretty.value(value, width)
   local mt = getmetatable(value)
   if type(value) ~= "table" or type(mt) == "table" and mt.__tostring then return tostring(value) end
-  local parts, keys, hidden = {}, {}, 0
+  local parts, keys = {}, {}
   for i = 1, math.min(#value, 100) do parts[i] = short(rawget(value, i)) end
-  hidden = #value - #parts
+  local hidden = #value - #parts
   local n = #value
   for key in next, value do
     if not (math.type(key) == "integer" and key >= 1 and key <= n) then keys[#keys + 1] = key end

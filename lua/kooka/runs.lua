@@ -347,9 +347,9 @@ function Run:stage(name, f)
     return done.value
   end
   self:check()
-  local started, value, files = sys.now(), nil, nil
+  local started, value, files = sys.now()
   do
-    local inside <close> = enter_stage(self, name)      -- not pcall: a traceback should reach the place of an error
+    local _ <close> = enter_stage(self, name)      -- not pcall: a traceback should reach the place of an error
     value = f(self)
     files = output_files(self)
   end
@@ -374,6 +374,7 @@ function Run:finish(status, message)
   config.status, config.message, config.finished = status, message, utc()
   config.seconds = (config.seconds or 0) + (sys.now() - self.started)
   config.pid = nil
+  config.version.blas = sys.blas()              -- known now, if it was used
   self:log {event = status, message = message}
   self.log_file:close()
   local ok, why, code = self:save_json("metrics.json", self.metrics)

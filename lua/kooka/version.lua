@@ -9,13 +9,7 @@ version.number = "0.1.0"
 --- version.all() -> {kooka, lua, threads, blas}
 -- `blas` is the configuration of OpenBLAS when it was loaded by somebody, else nil: asking does not load it.
 function version.all()
-  local info = {kooka = version.number, lua = _VERSION, threads = core.sys.threads()}
-  local ask = core.blas_config or type(core.linalg) == "table" and core.linalg.blas_config
-  if ask then
-    local ok, text = pcall(ask)
-    if ok and type(text) == "string" then info.blas = text end
-  end
-  return info
+  return {kooka = version.number, lua = _VERSION, threads = core.sys.threads(), blas = core.sys.blas()}
 end
 
 --- version.line() -> string

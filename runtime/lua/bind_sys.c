@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/stop.h"
+#include "linalg/blas.h"
 #include "lua/lua_util.h"
 
 static int sys_now(lua_State *L) { lua_pushnumber(L, kk_clock_now()); return 1; }
@@ -59,6 +60,12 @@ static int sys_stop_hold(lua_State *L) {
 }
 
 static int sys_isatty(lua_State *L) { lua_pushboolean(L, isatty((int)luaL_optinteger(L, 1, 2))); return 1; }
+static int sys_blas(lua_State *L) {
+  const char *text = kk_blas_config();
+  if (*text) lua_pushstring(L, text);
+  else lua_pushnil(L);
+  return 1;
+}
 static int sys_pid(lua_State *L) { lua_pushinteger(L, (lua_Integer)getpid()); return 1; }
 
 static int sys_write_file(lua_State *L) {
@@ -91,6 +98,7 @@ static const kk_reg sys_funcs[] = {
    "stop_hold() -> hold\nFor a loop that ends by itself at a good place: `local hold <close> = sys.stop_hold()`. Until it is closed the "
    "first Ctrl-C only makes stopped() true; the second one raises \"interrupted\" as usual."},
   {"isatty", sys_isatty, "isatty([fd = 2]) -> boolean"},
+  {"blas", sys_blas, "blas() -> text or nil\nWhat OpenBLAS says of itself; nil before it was first used."},
   {"pid", sys_pid, "pid() -> integer"},
   {"write_file", sys_write_file, "write_file(path, text) -> true | nil, message, code\nWritten aside, fsynced, renamed: path holds all of text or what it held before."},
   {0},

@@ -68,7 +68,7 @@ function TestProgress:test_the_rate_follows_a_change()
 end
 
 function TestProgress:test_inner_bars_carry_the_outer_label_and_vanish()
-  local outer <close> = bar {label = "epochs", total = 2, tty = true, width = 80}
+  local _ <close> = bar {label = "epochs", total = 2, tty = true, width = 80}
   local inner, state = bar {label = "batches", total = 5, tty = true, width = 80}
   lu.assertStrContains(inner:text(), "epochs > batches")
   state.now = 101
