@@ -132,6 +132,7 @@ local function run_rest(arg, n)
   return run_file(word, arg, n)
 end
 
+--- cli(arg) -> exit status
 local function main(arg)
   local code, interactive, n = {}, false, 1
   while arg[n] and arg[n]:find("^%-.") do

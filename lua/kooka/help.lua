@@ -223,7 +223,8 @@ function help.show(...)
     print("nil has no help: is the name right?")
     return
   end
-  print(help.text(value) or ("no help for %s"):format(type(value) == "string" and '"' .. value .. '"' or tostring(value)))
+  print(help.text(value) or ("no help for %s"):format(type(value) == "string" and '"' .. value .. '"'
+    or tostring(value)))
 end
 
 return help

@@ -44,6 +44,7 @@ end
 
 local DOTS = {[0] = {[0] = 0x01, 0x02, 0x04, 0x40}, {[0] = 0x08, 0x10, 0x20, 0x80}}
 
+--- canvas:dot(x, y, i)
 -- x from 0 on the left, y from 0 at the bottom, in dots.
 function Canvas:dot(x, y, i)
   x, y = math.floor(x), self.dy - 1 - math.floor(y)
@@ -55,6 +56,7 @@ function Canvas:dot(x, y, i)
   else self.bits[cell] = (self.bits[cell] or 0) | DOTS[x % 2][y % 4] end
 end
 
+--- canvas:line(x1, y1, x2, y2, i)
 function Canvas:line(x1, y1, x2, y2, i)
   local steps = math.max(1, math.ceil(math.max(math.abs(x2 - x1), math.abs(y2 - y1))))
   for k = 0, steps do
@@ -62,6 +64,7 @@ function Canvas:line(x1, y1, x2, y2, i)
   end
 end
 
+--- canvas:row(r, color) -> text
 function Canvas:row(r, color)
   local out = {}
   for c = 0, self.columns - 1 do
@@ -101,7 +104,9 @@ local function framed(c, t, x1, x2, y1, y2, ascii)
     end
   end
   lines[#lines + 1] = (" "):rep(widest + 2) .. table.concat(foot)
-  if t.xlabel then lines[#lines + 1] = (" "):rep(widest + 2) .. tables.pad(t.xlabel, c.columns, "center"):gsub("%s+$", "") end
+  if t.xlabel then
+    lines[#lines + 1] = (" "):rep(widest + 2) .. tables.pad(t.xlabel, c.columns, "center"):gsub("%s+$", "")
+  end
   return lines
 end
 
@@ -109,7 +114,9 @@ local function head(t, series, ascii)
   local lines, names = {}, {}
   if t.title then lines[1] = t.title end
   for i, s in ipairs(series) do
-    if s.name then names[#names + 1] = ink(ascii and MARKS[(i - 1) % #MARKS + 1] or "━━", i, coloured(t)) .. " " .. s.name end
+    if s.name then
+      names[#names + 1] = ink(ascii and MARKS[(i - 1) % #MARKS + 1] or "━━", i, coloured(t)) .. " " .. s.name
+    end
   end
   local legend = table.concat(names, "   ")
   if t.ylabel then legend = t.ylabel .. (legend ~= "" and "   " or "") .. legend end
@@ -218,7 +225,8 @@ function plot.intervals(t)
     end
     if axis.finite(r.mark) then cells[at(r.mark)] = signs.mark end
     if axis.finite(r.value) then cells[at(r.value)] = ink(signs.dot, r.group or 1, color) end
-    lines[#lines + 1] = tables.pad(tables.fit(labels[i], left), left) .. " " .. table.concat(cells, "", 0, room - 1) .. " "
+    lines[#lines + 1] = tables.pad(tables.fit(labels[i], left), left) .. " " .. table.concat(cells, "", 0, room - 1)
+      .. " "
       .. tables.metric({value = r.value, low = r.low, high = r.high}, digits)
   end
   local first, last = tables.number(low, digits), tables.number(high, digits)
@@ -232,10 +240,12 @@ end
 function plot.calibration(t)
   local rows = {}
   for i, b in ipairs(axis.bins(t)) do
-    rows[i] = {label = ("predicted %.2f (n %s)"):format(b.mean, tostring(b.n or "?")), value = b.rate, low = b.low, high = b.high,
+    rows[i] = {label = ("predicted %.2f (n %s)"):format(b.mean, tostring(b.n or "?")), value = b.rate, low = b.low,
+      high = b.high,
       mark = b.mean}
   end
-  return plot.intervals {rows = rows, title = t.title, xmin = 0, xmax = 1, width = t.width, ascii = t.ascii, color = t.color}
+  return plot.intervals {rows = rows, title = t.title, xmin = 0, xmax = 1, width = t.width, ascii = t.ascii,
+    color = t.color}
 end
 
 --- plot.save(path, svg) -> true | nil, message, code

@@ -9,7 +9,8 @@ local function short(value)
   if type(value) == "string" then
     local text = #value > 60 and value:sub(1, utf8.offset(value, 1, 58) or 58):gsub("[\x80-\xff]+$", "") .. "…" or value
     return (('"%s"'):format(text:gsub('[%c"\\]', function(c)
-      return c == "\n" and "\\n" or c == "\t" and "\\t" or c == '"' and '\\"' or c == "\\" and "\\\\" or ("\\%d"):format(c:byte())
+      return c == "\n" and "\\n" or c == "\t" and "\\t" or c == '"' and '\\"' or c == "\\" and "\\\\"
+        or ("\\%d"):format(c:byte())
     end)))
   end
   local mt = getmetatable(value)

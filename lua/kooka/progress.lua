@@ -66,6 +66,8 @@ function progress.new(t)
   return bar
 end
 
+--- bar:path() -> text
+-- Its label behind those of the bars around it.
 function Bar:path()
   local label = self.label
   if self.outer then

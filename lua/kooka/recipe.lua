@@ -10,7 +10,8 @@ local sys = core.sys
 local recipe = {}
 
 local TYPES = {string = true, integer = true, number = true, boolean = true}
-local RESERVED = {quick = true, smoke = true, seed = true, threads = true, out = true, resume = true, json = true, help = true}
+local RESERVED = {quick = true, smoke = true, seed = true, threads = true, out = true, resume = true, json = true,
+  help = true}
 
 local function sorted_keys(t)
   local keys = {}
@@ -59,11 +60,14 @@ local function objection(param, value)
     for _, choice in ipairs(param.choices) do fits = fits or choice == value end
   end
   if fits then return nil end
-  return ("is %s, expected %s"):format(type(value) == "string" and '"' .. value .. '"' or tostring(value), expectation(param))
+  return ("is %s, expected %s"):format(type(value) == "string" and '"' .. value .. '"' or tostring(value),
+    expectation(param))
 end
 
 local function check_param(where, key, given)
-  if type(given) ~= "table" then error(("%s: params.%s must be a table {default = ..., help = ...}"):format(where, key), 0) end
+  if type(given) ~= "table" then
+    error(("%s: params.%s must be a table {default = ..., help = ...}"):format(where, key), 0)
+  end
   if RESERVED[key] or not key:find("^[%a][%w_]*$") then
     error(("%s: params.%s: the name is taken by kooka run or is not a word"):format(where, key), 0)
   end
@@ -89,7 +93,9 @@ function recipe.check(r, where)
   where = where or type(r) == "table" and r.name or "recipe"
   if type(r) ~= "table" then error(("%s: a recipe file returns a table, got %s"):format(where, type(r)), 0) end
   for field, kind in pairs {name = "string", about = "string", run = "function"} do
-    if type(r[field]) ~= kind then error(("%s: field %s must be a %s, got %s"):format(where, field, kind, type(r[field])), 0) end
+    if type(r[field]) ~= kind then
+      error(("%s: field %s must be a %s, got %s"):format(where, field, kind, type(r[field])), 0)
+    end
   end
   local params = {}
   for key, given in pairs(r.params or {}) do params[key] = check_param(where, key, given) end
@@ -154,7 +160,8 @@ end
 
 -- ---- options
 
-local WORDS = {["true"] = true, yes = true, on = true, ["1"] = true, ["false"] = false, no = false, off = false, ["0"] = false}
+local WORDS = {["true"] = true, yes = true, on = true, ["1"] = true, ["false"] = false, no = false, off = false,
+  ["0"] = false}
 
 local function parse(param, text)
   if param.type == "integer" then return math.tointeger(tonumber(text)) or text end
@@ -177,7 +184,8 @@ function recipe.describe(params)
   for _, key in ipairs(sorted_keys(params)) do
     local param = params[key]
     local default = param.default
-    rows[#rows + 1] = {"--" .. key:gsub("_", "-"), default == nil and "–" or default == "" and '""' or tostring(default),
+    rows[#rows + 1] = {"--" .. key:gsub("_", "-"), default == nil and "–" or default == "" and '""'
+      or tostring(default),
       param.help .. ((param.choices or param.min or param.max) and " (" .. expectation(param) .. ")" or "")}
   end
   if #rows == 0 then return "  (no options of its own)" end
@@ -189,7 +197,8 @@ local function unknown_option(name, params, extra)
   local words = {}
   for _, key in ipairs(sorted_keys(params)) do words[#words + 1] = "--" .. key:gsub("_", "-") end
   for _, key in ipairs(extra) do words[#words + 1] = "--" .. key end
-  return ("unknown option %s%s\noptions:\n%s\n  and %s"):format(name, nearest.hint(name, words), recipe.describe(params),
+  return ("unknown option %s%s\noptions:\n%s\n  and %s"):format(name, nearest.hint(name, words),
+    recipe.describe(params),
     "--" .. table.concat(extra, " --"))
 end
 

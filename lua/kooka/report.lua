@@ -11,7 +11,8 @@ Report.__index = Report
 local escape = plot_svg.escape
 
 local CSS = [[
-:root{color-scheme:light dark;--ground:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d8dee4;--stripe:#f6f8fa;--accent:#0072B2;
+:root{color-scheme:light dark;--ground:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d8dee4;
+--stripe:#f6f8fa;--accent:#0072B2;
 --note:#fff8e1;--noteline:#E69F00}
 @media (prefers-color-scheme:dark){:root{--ground:#14181d;--ink:#e3e8ee;--soft:#9aa6b2;--line:#2e3742;--stripe:#1a2027;
 --accent:#56B4E9;--note:#2a2415;--noteline:#E69F00}}
@@ -22,7 +23,8 @@ h1{font-size:1.75rem;line-height:1.2;margin:0 0 .5rem}
 h2{font-size:1.25rem;margin:2.6rem 0 .7rem;padding-bottom:.3rem;border-bottom:1px solid var(--line)}
 h3{font-size:1.05rem;margin:1.6rem 0 .4rem}
 p{margin:.6rem 0;max-width:46rem}
-.first{font-size:1.05rem;margin:0 0 1.2rem;padding:.7rem .9rem;background:var(--note);border-left:4px solid var(--noteline)}
+.first{font-size:1.05rem;margin:0 0 1.2rem;padding:.7rem .9rem;background:var(--note);
+border-left:4px solid var(--noteline)}
 .note{color:var(--soft);font-size:.92rem}
 nav{font-size:.92rem;margin:0 0 1rem}nav a{margin-right:1rem;white-space:nowrap}
 a{color:var(--accent)}
@@ -49,10 +51,13 @@ footer{margin-top:3rem;padding-top:.8rem;border-top:1px solid var(--line);color:
 -- first_line stands in a box above everything: what a reader must know before any number.
 function report.new(t)
   assert(type(t.title) == "string", "report.new: title is missing")
-  return setmetatable({title = t.title, first_line = t.first_line, about = t.about, language = t.language or "en", parts = {},
+  return setmetatable({title = t.title, first_line = t.first_line, about = t.about, language = t.language or "en",
+    parts = {},
     sections = {}}, Report)
 end
 
+--- report:add(html) -> report
+-- A piece of HTML as it is: escape what a stranger wrote.
 function Report:add(html)
   self.parts[#self.parts + 1] = html
   return self
@@ -154,7 +159,8 @@ end
 -- A drawing of kooka.plot.svg, put in as it is: give nothing that a stranger wrote.
 function Report:svg(svg, caption)
   assert(svg:find("^%s*<svg"), "report:svg: the text does not begin with <svg")
-  return self:add("<figure>" .. svg .. (caption and ("<figcaption>%s</figcaption>"):format(escape(caption)) or "") .. "</figure>")
+  return self:add("<figure>" .. svg .. (caption and ("<figcaption>%s</figcaption>"):format(escape(caption)) or "")
+    .. "</figure>")
 end
 
 --- report:pre(text) -> report

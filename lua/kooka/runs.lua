@@ -138,7 +138,8 @@ function runs.open(t)
   local names = sys.list(dir)
   if names and #names > 0 then
     if sys.exists(dir .. "/config.json") then
-      return nil, ("%s already holds a run; go on with it by --resume %s, or name another folder"):format(dir, dir), "io"
+      return nil, ("%s already holds a run; go on with it by --resume %s, or name another folder"):format(dir, dir),
+        "io"
     end
     return nil, ("%s is not empty"):format(dir), "io"
   end
@@ -149,7 +150,8 @@ function runs.open(t)
   self.config = {
     id = id, recipe = t.recipe, source = t.source, seed = seed, threads = sys.threads(), params = self.params,
     changed = t.changed or {}, argv = json_module().array(t.argv or {}), started = utc(now), started_at = now,
-    status = "running", pid = sys.pid(), git = runs.git(t.folder), version = require("kooka.version").all(), machine = sys.machine(),
+    status = "running", pid = sys.pid(), git = runs.git(t.folder), version = require("kooka.version").all(),
+      machine = sys.machine(),
   }
   return start(self)
 end
@@ -166,7 +168,8 @@ function runs.resume(dir, t)
   end
   sweep(dir, 4)
   mend_log(dir .. "/log.jsonl")
-  local self = setmetatable({dir = dir, id = config.id, seed = config.seed, params = config.params or {}, quiet = t.quiet,
+  local self = setmetatable({dir = dir, id = config.id, seed = config.seed, params = config.params or {},
+    quiet = t.quiet,
     resumed = true, config = config, touched = {}}, Run)
   self.metrics = self:load_json("metrics.json") or {}
   config.resumed = json_module().array(config.resumed or {})
@@ -284,7 +287,8 @@ end
 -- Records a metric: a number, or {value, low, high, level, method, n, baseline} as kooka.eval gives it.
 function Run:metric(name, m)
   if type(m) == "number" then m = {value = m} end
-  assert(type(m) == "table" and type(m.value) == "number", "metric " .. tostring(name) .. ": a number or {value = ...} was expected")
+  assert(type(m) == "table" and type(m.value) == "number", "metric " .. tostring(name)
+    .. ": a number or {value = ...} was expected")
   local clean = {}
   for _, key in ipairs {"value", "low", "high", "level", "method", "n", "baseline"} do clean[key] = finite(m[key]) end
   self.metrics[name] = clean
@@ -347,7 +351,8 @@ function Run:stage(name, f)
     return done.value
   end
   self:check()
-  local started, value, files = sys.now()
+  local started = sys.now()
+  local value, files
   do
     local _ <close> = enter_stage(self, name)      -- not pcall: a traceback should reach the place of an error
     value = f(self)

@@ -216,7 +216,8 @@ kk_status kk_child_line(kk_child *c, const char **line, size_t *n, kk_err *e) {
   proc_compact(c);
   for (;;) {
     size_t have = c->read.n - c->taken;
-    const char *from = have ? c->read.p + c->taken : "", *nl = have > seen ? memchr(from + seen, '\n', have - seen) : NULL;
+    const char *from = have ? c->read.p + c->taken : "", *nl = have > seen ? memchr(from + seen, '\n',
+        have - seen) : NULL;
     int unused;
     kk_status st;
     if (nl || (c->out < 0 && have)) {

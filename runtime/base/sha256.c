@@ -27,12 +27,14 @@ static void sha_block(uint32_t h[8], const unsigned char *p) {
     w[t] = (uint32_t)p[4 * t] << 24 | (uint32_t)p[4 * t + 1] << 16 | (uint32_t)p[4 * t + 2] << 8 | p[4 * t + 3];
   for (int t = 16; t < 64; t++) {
     uint32_t a = w[t - 15], b = w[t - 2];
-    w[t] = w[t - 16] + w[t - 7] + (sha_turn(a, 7) ^ sha_turn(a, 18) ^ a >> 3) + (sha_turn(b, 17) ^ sha_turn(b, 19) ^ b >> 10);
+    w[t] = w[t - 16] + w[t - 7] + (sha_turn(a, 7) ^ sha_turn(a, 18) ^ a >> 3) + (sha_turn(b, 17) ^ sha_turn(b,
+        19) ^ b >> 10);
   }
   memcpy(v, h, sizeof v);
   for (int t = 0; t < 64; t++) {
     uint32_t a = v[0], e = v[4];
-    uint32_t t1 = v[7] + (sha_turn(e, 6) ^ sha_turn(e, 11) ^ sha_turn(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + sha_k[t] + w[t];
+    uint32_t t1 = v[7] + (sha_turn(e, 6) ^ sha_turn(e, 11) ^ sha_turn(e,
+        25)) + ((e & v[5]) ^ (~e & v[6])) + sha_k[t] + w[t];
     uint32_t t2 = (sha_turn(a, 2) ^ sha_turn(a, 13) ^ sha_turn(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
     memmove(v + 1, v, 7 * sizeof *v);
     v[4] += t1;
@@ -42,7 +44,8 @@ static void sha_block(uint32_t h[8], const unsigned char *p) {
 }
 
 void kk_sha256_start(kk_sha256 *s) {
-  static const uint32_t first[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  static const uint32_t first[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
+      0x1f83d9ab, 0x5be0cd19};
   memcpy(s->h, first, sizeof first);
   s->n = 0;
 }

@@ -112,7 +112,8 @@ static void readline_entered(char *line) {
 }
 
 static int readline_open(lua_State *L) {
-  static const char *const files[] = {"libreadline.so.8", "libreadline.so.7", "libreadline.so", "libreadline.8.dylib", NULL};
+  static const char *const files[] = {"libreadline.so.8", "libreadline.so.7", "libreadline.so", "libreadline.8.dylib",
+      NULL};
   kk_err e;
   if (kk_dl_load(&rl_library, "line editing", files, rl_syms, &e)) return kk_lua_fail(L, &e);
   *rl.catch_signals = 0;
@@ -231,7 +232,8 @@ static const kk_reg readline_funcs[] = {
    "that word may become, or nil for file names."},
   {"add_history", readline_add, "add_history(line)"},
   {"load_history", readline_load, "load_history(path) -> true | nil, message, code"},
-  {"save_history", readline_save, "save_history(path) -> true | nil, message, code\nThe last 2000 lines; readable by the owner only."},
+  {"save_history", readline_save,
+      "save_history(path) -> true | nil, message, code\nThe last 2000 lines; readable by the owner only."},
   {0},
 };
 

@@ -63,7 +63,8 @@ static kk_stdio proc_stdio(lua_State *L, int arg, const char *name) {
   if (strcmp(v, "null") == 0) return KK_STDIO_NULL;
   if (strcmp(v, "pipe") == 0 && !is_err) return KK_STDIO_PIPE;
   if (strcmp(v, "stdout") == 0 && is_err) return KK_STDIO_STDOUT;
-  luaL_argerror(L, arg, lua_pushfstring(L, "option %s is '%s', expected inherit, null or %s", name, v, is_err ? "stdout" : "pipe"));
+  luaL_argerror(L, arg, lua_pushfstring(L, "option %s is '%s', expected inherit, null or %s", name, v,
+      is_err ? "stdout" : "pipe"));
   return KK_STDIO_INHERIT;
 }
 

@@ -25,9 +25,11 @@ function helper.run(arguments, options)
   options = options or {}
   local errors = os.tmpname()
   -- the shell only changes the folder and catches stderr; what is tested is "$@", passed as it is
-  local argv = {"sh", "-c", 'cd "$1" && f=$2 && shift 2 && exec "$@" 2>"$f"', "sh", options.cwd or ".", errors, helper.kooka}
+  local argv = {"sh", "-c", 'cd "$1" && f=$2 && shift 2 && exec "$@" 2>"$f"', "sh", options.cwd or ".", errors,
+    helper.kooka}
   table.move(arguments, 1, #arguments, #argv + 1, argv)
-  local child <close> = assert(sys.spawn(argv, {stdin = options.input and "pipe" or "null", stdout = "pipe", env = options.env}))
+  local child <close> = assert(sys.spawn(argv, {stdin = options.input and "pipe" or "null", stdout = "pipe",
+    env = options.env}))
   if options.input then
     child:write(options.input)
     child:close_stdin()
@@ -45,7 +47,8 @@ function helper.start(arguments, options)
   options = options or {}
   local argv = {"sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", options.cwd or ".", helper.kooka}
   table.move(arguments, 1, #arguments, #argv + 1, argv)
-  return assert(sys.spawn(argv, {stdin = options.stdin or "null", stdout = "pipe", stderr = "stdout", env = options.env}))
+  return assert(sys.spawn(argv, {stdin = options.stdin or "null", stdout = "pipe", stderr = "stdout",
+    env = options.env}))
 end
 
 return helper

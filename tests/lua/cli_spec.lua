@@ -78,7 +78,8 @@ end
 
 -- Starts code that says "ready" and then works; interrupts it; answers status and the rest of the output.
 local function interrupted(code, before)
-  local child <close> = helper.start {"-e", "io.stdout:setvbuf('line') " .. (before or "") .. " print('ready') " .. code}
+  local child <close> = helper.start {"-e", "io.stdout:setvbuf('line') " .. (before or "") .. " print('ready') "
+    .. code}
   lu.assertEquals(child:read_line(), "ready")
   child:kill("int")
   local status = child:wait(5)

@@ -16,7 +16,8 @@ local function assert_well_formed(xml)
     local text = xml:sub(i, (from or #xml + 1) - 1)
     assert(not text:find("[<>]"), "a bare < or > in: " .. text:sub(1, 60))
     for entity in text:gmatch("&(.?.?.?.?.?)") do
-      assert(entity:find("^amp;") or entity:find("^lt;") or entity:find("^gt;") or entity:find("^quot;"), "a bare & before " .. entity)
+      assert(entity:find("^amp;") or entity:find("^lt;") or entity:find("^gt;") or entity:find("^quot;"),
+        "a bare & before " .. entity)
     end
     if not from then break end
     if attributes:sub(-1) == "/" then attributes, single = attributes:sub(1, -2), "/" end
@@ -90,10 +91,12 @@ end
 
 function TestTerminal:test_lines_stay_within_the_width()
   for _, ascii in ipairs {true, false} do
-    local options = {labels = {"one", ("long "):rep(20)}, values = {0.2, 0.9}, low = {0.1, 0.8}, high = {0.3, 1.0}, width = 60,
+    local options = {labels = {"one", ("long "):rep(20)}, values = {0.2, 0.9}, low = {0.1, 0.8}, high = {0.3, 1.0},
+      width = 60,
       ascii = ascii, color = false}
     local rows = {{label = ("long "):rep(20), value = 0.4, low = 0.2, high = 0.6, mark = 0.5}}
-    for _, text in ipairs {plot.bars(options), plot.intervals {rows = rows, reference = 0.5, width = 60, ascii = ascii, color = false},
+    for _, text in ipairs {plot.bars(options), plot.intervals {rows = rows, reference = 0.5, width = 60,
+      ascii = ascii, color = false},
       plot.line {y = {1, 5, 2}, width = 60, ascii = ascii, color = false}} do
       for line in text:gmatch("[^\n]+") do lu.assertTrue(tables.width(line) <= 60, line) end
     end
@@ -108,7 +111,8 @@ function TestTerminal:test_missing_values_break_the_line_and_nothing_else()
 end
 
 function TestTerminal:test_x_and_y_of_different_length_raise()
-  lu.assertErrorMsgContains("plot.line: series a has 1 values of x but 2 of y", plot.line, {series = {{name = "a", x = {1}, y = {1, 2}}}})
+  lu.assertErrorMsgContains("plot.line: series a has 1 values of x but 2 of y", plot.line, {series = {{name = "a",
+    x = {1}, y = {1, 2}}}})
 end
 
 TestSvg = {}
@@ -116,14 +120,19 @@ TestSvg = {}
 local function all_kinds(label)
   local rows = {{label = label, value = 0.5, low = 0.4, high = 0.6, mark = 0.45, group = 2}, {label = "b", value = NAN}}
   return {
-    svg.line {title = label, xlabel = label, ylabel = label, series = {{name = label, y = {1, 2, 3}, low = {0, 1, 2}, high = {2, 3, 4}},
+    svg.line {title = label, xlabel = label, ylabel = label, series = {{name = label, y = {1, 2, 3}, low = {0, 1, 2},
+      high = {2, 3, 4}},
       {name = "b", y = {3, 2, NAN, 1}}}},
-    svg.scatter {title = label, diagonal = true, series = {{name = label, x = {1, 2}, y = {2, 1}}, {name = "c", x = {1}, y = {1}}}},
+    svg.scatter {title = label, diagonal = true, series = {{name = label, x = {1, 2}, y = {2, 1}}, {name = "c",
+      x = {1}, y = {1}}}},
     svg.bars {title = label, labels = {label, "b"}, values = {0.5, NAN}, low = {0.4}, high = {0.6}},
-    svg.bars {labels = {"a"}, series = {{name = label, values = {1}}, {name = "y", values = {2}, low = {1}, high = {3}}}},
-    svg.intervals {title = label, rows = rows, reference = 0.5, mark_name = label, groups = {label, "g"}, xlabel = label},
+    svg.bars {labels = {"a"}, series = {{name = label, values = {1}}, {name = "y", values = {2}, low = {1},
+      high = {3}}}},
+    svg.intervals {title = label, rows = rows, reference = 0.5, mark_name = label, groups = {label, "g"},
+      xlabel = label},
     svg.calibration {title = label, prob = {0.1, 0.9, 0.8}, label = {0, 1, 0}},
-    svg.line {y = {}}, svg.bars {labels = {}, values = {}}, svg.intervals {rows = {}}, svg.calibration {prob = {}, label = {}},
+    svg.line {y = {}}, svg.bars {labels = {}, values = {}}, svg.intervals {rows = {}}, svg.calibration {prob = {},
+      label = {}},
   }
 end
 

@@ -119,7 +119,8 @@ end
 
 function TestTable:test_records_and_formats()
   local text = tables.text {
-    columns = {{key = "k", title = "key"}, {key = "v", title = "value", format = "%.1f%%"}, {key = "w", title = "w", format = string.upper}},
+    columns = {{key = "k", title = "key"}, {key = "v", title = "value", format = "%.1f%%"}, {key = "w", title = "w",
+      format = string.upper}},
     rows = {{k = "a", v = 12.345, w = "x"}},
   }
   lu.assertEquals(text:match("[^\n]*$"), "a    12.3%  X")
@@ -131,7 +132,8 @@ function TestTable:test_rows_that_come_one_at_a_time()
     write = function(line) lines[#lines + 1] = line end}
   stream:row {1, 2.5, "0:03"}
   stream:row {2, 1.25, "0:04"}
-  lu.assertEquals(lines, {"epoch      loss    time", "─────  ────────  ──────", "    1     2.500    0:03", "    2     1.250    0:04"})
+  lu.assertEquals(lines, {"epoch      loss    time", "─────  ────────  ──────", "    1     2.500    0:03",
+    "    2     1.250    0:04"})
 end
 
 function TestTable:test_numbers_and_cells()

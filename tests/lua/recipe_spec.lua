@@ -41,7 +41,8 @@ function TestDeclaration:test_faults_are_named()
   lu.assertErrorMsgContains("returns a table, got nil", recipe.check, nil, "x.lua")
   fails("field about must be a string, got number", {about = 3})
   fails("params.a has no help text", {params = {a = {default = 1}}})
-  fails("the default of params.a is 9, expected an integer of at most 5", {params = {a = {default = 9, help = "h", max = 5}}})
+  fails("the default of params.a is 9, expected an integer of at most 5", {params = {a = {default = 9, help = "h",
+    max = 5}}})
   fails("quick.stepz is no parameter", {quick = {stepz = 1}})
   fails("smoke.steps is 0, expected an integer from 1 to 1000", {smoke = {steps = 0}})
   fails("params.seed: the name is taken", {params = {seed = {default = 1, help = "h"}}})
@@ -55,7 +56,8 @@ local function parse(...)
 end
 
 function TestOptions:test_all_ways_to_write_an_option()
-  local values, rest = parse("--steps", "3", "--learning-rate=1e-2", "--dry", "--source", "csv", "--seed", "7", "--quick",
+  local values, rest = parse("--steps", "3", "--learning-rate=1e-2", "--dry", "--source", "csv", "--seed", "7",
+    "--quick",
     "--data", "--odd name")
   lu.assertEquals(values, {steps = 3, learning_rate = 0.01, dry = true, source = "csv", data = "--odd name"})
   lu.assertEquals(rest, {seed = "7", quick = true})
@@ -109,7 +111,8 @@ return {
     local first = run:stage("first", function()
       run:log {event = "worked", stage_run = "first"}
       run:save("out/first.txt", "steps " .. p.steps .. "\n")
-      run:metric("f1_funny", {value = 0.5, low = 0.25, high = 0 / 0, level = 0.95, method = "wilson", n = p.steps, baseline = 0.1})
+      run:metric("f1_funny", {value = 0.5, low = 0.25, high = 0 / 0, level = 0.95, method = "wilson", n = p.steps,
+        baseline = 0.1})
       return {draw = kooka.random("x", run.seed):below(1000000), steps = p.steps}
     end)
     run:stage("second", function()
@@ -156,7 +159,9 @@ function TestRun:test_a_run_leaves_its_whole_provenance()
   lu.assertEquals(self:json("o/metrics.json"),
     {f1_funny = {value = 0.5, low = 0.25, level = 0.95, method = "wilson", n = 2, baseline = 0.1}})
   lu.assertEquals(sys.stat(self.dir .. "/o/predictions").type, "folder")
-  for line in sys.read_file(self.dir .. "/o/log.jsonl"):gmatch("[^\n]+") do lu.assertEquals(type(json.decode(line).t), "number") end
+  for line in sys.read_file(self.dir .. "/o/log.jsonl"):gmatch("[^\n]+") do
+    lu.assertEquals(type(json.decode(line).t), "number")
+  end
 end
 
 function TestRun:test_runs_are_named_by_date_recipe_options_and_seed()
@@ -196,7 +201,7 @@ function TestRun:test_a_failure_ends_with_1_and_says_where()
   local status, _, err = self:kooka("run", "toy", "--fail", "--out", "o")
   lu.assertEquals(status, 1)
   lu.assertStrContains(err, "planned")
-  lu.assertStrContains(err, "recipe.lua:22: in")
+  lu.assertStrContains(err, "recipe.lua:23: in")
   lu.assertStrContains(err, "kooka run --resume o")
   lu.assertEquals(self:json("o/config.json").status, "failed")
   lu.assertEquals(self:json("o/metrics.json").f1_funny.value, 0.5)
@@ -211,7 +216,8 @@ end
 
 -- Starts a slow run, waits for its second stage and sends the signal; answers the exit status.
 function TestRun:stop(signal, ...)
-  local child <close> = helper.start({"run", "toy", "--pause", "0.2", "--steps", "50", "--seed", "4", "--out", "o", ...}, {cwd = self.dir})
+  local child <close> = helper.start({"run", "toy", "--pause", "0.2", "--steps", "50", "--seed", "4", "--out", "o",
+    ...}, {cwd = self.dir})
   lu.assertEquals(child:read_line(), "step 1")
   child:kill(signal)
   return child:wait(10), child:read_all()
@@ -243,7 +249,8 @@ end
 function TestRun:test_a_killed_run_leaves_whole_files_and_resume_goes_on()
   lu.assertEquals((self:stop("kill")), 137)
   lu.assertEquals(self:json("o/config.json").status, "running")
-  local _, out = helper.run({"-e", "print(require('kooka.runs').status(require('kooka.runs').read('o')))"}, {cwd = self.dir})
+  local _, out = helper.run({"-e", "print(require('kooka.runs').status(require('kooka.runs').read('o')))"},
+    {cwd = self.dir})
   lu.assertEquals(out, "killed\n")
   -- what a kill in the middle of writing leaves
   assert(sys.write_file(self.dir .. "/o/metrics.json.tmp-999999999", "{"))
@@ -286,7 +293,8 @@ end
 function TestRun:test_an_installed_recipe_is_found_as_a_module()
   assert(sys.mkdir_p(self.dir .. "/rocks/kooka/recipes"))
   assert(sys.write_file(self.dir .. "/rocks/kooka/recipes/away.lua", SOURCE))
-  local status, out = helper.run({"run", "away", "--smoke"}, {cwd = self.dir, env = {LUA_PATH = self.dir .. "/rocks/?.lua;;"}})
+  local status, out = helper.run({"run", "away", "--smoke"}, {cwd = self.dir, env = {LUA_PATH = self.dir
+    .. "/rocks/?.lua;;"}})
   lu.assertEquals(status, 0)
   lu.assertStrContains(out, "step 1")
 end

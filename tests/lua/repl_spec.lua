@@ -68,11 +68,13 @@ function TestSession:test_at_a_terminal_readline_completes_and_keeps_history()
   lu.skipIf(not ok, "script(1) is not installed")
   ok:wait()
   local dir = helper.folder()
-  local child <close> = assert(sys.spawn({"script", "-qec", helper.kooka, "/dev/null"}, {stdin = "pipe", stdout = "pipe",
+  local child <close> = assert(sys.spawn({"script", "-qec", helper.kooka, "/dev/null"}, {stdin = "pipe",
+    stdout = "pipe",
     stderr = "stdout", env = {TERM = "xterm", XDG_STATE_HOME = dir, LC_ALL = "C.UTF-8", HOME = dir}}))
   local deadline, seen = sys.now() + 10, ""
   child:write("string.rever\t('h\u{e9}llo' .. 'x'):len()\nprint('last ' .. 'line')\n")
-  while sys.now() < deadline and not seen:find("last line", 1, true) do seen = seen .. (child:read_line() or "") .. "\n" end
+  while sys.now() < deadline and not seen:find("last line", 1, true) do seen = seen .. (child:read_line() or "")
+    .. "\n" end
   repeat child:write("\4") until child:wait(0.1) or sys.now() > deadline      -- once it waits at its prompt
   local history = sys.read_file(dir .. "/kooka/history")
   sys.remove_tree(dir)
@@ -99,7 +101,8 @@ function TestComplete:test_globals_and_keywords()
 end
 
 function TestComplete:test_fields_follow_index_tables()
-  lu.assertEquals(repl.complete("subject.f", "subject.f"), {"subject.far", "subject.farther", "subject.fetch", "subject.field"})
+  lu.assertEquals(repl.complete("subject.f", "subject.f"), {"subject.far", "subject.farther", "subject.fetch",
+    "subject.field"})
 end
 
 function TestComplete:test_methods_after_a_colon_are_functions_only()

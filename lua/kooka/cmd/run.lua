@@ -21,7 +21,8 @@ usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke] [--seed N] [--
 exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (--resume goes on)
 ]]
 
-local KNOWN = {quick = false, smoke = false, json = false, help = false, seed = true, threads = true, out = true, resume = true}
+local KNOWN = {quick = false, smoke = false, json = false, help = false, seed = true, threads = true, out = true,
+  resume = true}
 
 local function refuse(message)
   io.stderr:write("kooka run: ", message, "\n")
@@ -42,11 +43,14 @@ end
 -- Opens a new run or the one to go on with; run object, or nil and an exit status.
 local function open_run(r, source, values, options, args)
   local seed = options.seed and whole_number(options.seed, 0, 0x7fffffffffffffff) or not options.seed and 1
-  if not seed then return nil, refuse(("option --seed is %s, expected an integer of 0 or more"):format(options.seed)) end
+  if not seed then
+    return nil, refuse(("option --seed is %s, expected an integer of 0 or more"):format(options.seed))
+  end
   local mode = options.quick and "quick" or options.smoke and "smoke" or nil
   if options.quick and options.smoke then return nil, refuse("--quick and --smoke exclude each other") end
   local p, changed = recipe.settle(r, values, mode)
-  local opened, message = runs.open {recipe = r.name, params = p, changed = changed, seed = seed, argv = args, source = source,
+  local opened, message = runs.open {recipe = r.name, params = p, changed = changed, seed = seed, argv = args,
+    source = source,
     out = options.out, folder = folder_of(source), quiet = options.json}
   if not opened then
     io.stderr:write("kooka run: ", message, "\n")
@@ -57,7 +61,9 @@ end
 
 local function resume_run(r, values, options, args)
   for _, name in ipairs {"out", "seed", "quick", "smoke"} do
-    if options[name] then return nil, refuse(("--resume keeps the options of the first start; leave --%s away"):format(name)) end
+    if options[name] then
+      return nil, refuse(("--resume keeps the options of the first start; leave --%s away"):format(name))
+    end
   end
   local opened, message = runs.resume(options.resume, {argv = args, quiet = options.json})
   if not opened then
@@ -67,7 +73,8 @@ local function resume_run(r, values, options, args)
   for key, value in pairs(values) do
     if opened.params[key] ~= value then
       opened:finish("interrupted")
-      return nil, refuse(("--resume keeps the options of the first start: %s was %s"):format(key, tostring(opened.params[key])))
+      return nil, refuse(("--resume keeps the options of the first start: %s was %s"):format(key,
+        tostring(opened.params[key])))
     end
   end
   opened.params = recipe.strict(r, opened.params)
@@ -93,7 +100,8 @@ local function perform(r, opened)
     io.stderr:write(("kooka run: interrupted; go on with: kooka run --resume %s\n"):format(opened.dir))
     return 130
   elseif status == "failed" then
-    io.stderr:write("kooka run: ", err.trace, "\n", ("the run is kept; go on with: kooka run --resume %s\n"):format(opened.dir))
+    io.stderr:write("kooka run: ", err.trace, "\n",
+      ("the run is kept; go on with: kooka run --resume %s\n"):format(opened.dir))
     return 1
   elseif not wrote then
     io.stderr:write("kooka run: ", why, "\n")
@@ -156,7 +164,8 @@ function run.run(args)
   status = perform(r, opened)
   if options.json then
     local json = require("kooka").json
-    io.write(json.encode({id = opened.id, dir = opened.dir, status = opened.config.status, seconds = opened.config.seconds,
+    io.write(json.encode({id = opened.id, dir = opened.dir, status = opened.config.status,
+      seconds = opened.config.seconds,
       metrics = opened.metrics}, {pretty = true}), "\n")
   elseif status == 0 then
     progress.print(("run kept in %s (%s)"):format(opened.dir, progress.duration(opened.config.seconds)))

@@ -58,7 +58,8 @@ local function list(json_wanted)
   end
   local rows = {}
   for i, config in ipairs(all) do
-    rows[i] = {config.dir:match("[^/]*$"), runs.status(config), config.seconds and progress.duration(config.seconds) or "",
+    rows[i] = {config.dir:match("[^/]*$"), runs.status(config), config.seconds and progress.duration(config.seconds)
+      or "",
       changed_text(config)}
   end
   print(tables.text {columns = {"run", "status", {title = "time", align = "right"}, "options"}, rows = rows})
@@ -74,7 +75,8 @@ local function show(dir, json_wanted)
     return 0
   end
   local rows = {
-    {"folder", dir}, {"recipe", config.recipe}, {"status", runs.status(config) .. (config.message and ": " .. config.message or "")},
+    {"folder", dir}, {"recipe", config.recipe}, {"status", runs.status(config) .. (config.message and ": "
+      .. config.message or "")},
     {"started", config.started}, {"time", config.seconds and progress.duration(config.seconds) or ""},
     {"seed", tostring(config.seed)}, {"threads", tostring(config.threads)},
     {"kooka", config.version and config.version.kooka}, {"machine", config.machine and config.machine.cpu},
@@ -92,7 +94,8 @@ local function show(dir, json_wanted)
       values[i] = {name, m, m.level and ("%g%%"):format(100 * m.level) or "", m.n or "", m.baseline or ""}
     end
     print()
-    print(tables.text {columns = {"metric", "value", {title = "level", align = "right"}, "n", "baseline"}, rows = values})
+    print(tables.text {columns = {"metric", "value", {title = "level", align = "right"}, "n", "baseline"},
+      rows = values})
   end
   return 0
 end
@@ -113,7 +116,9 @@ local function diff(a, b)
   for _, params in ipairs {ca.params or {}, cb.params or {}} do
     for key in pairs(params) do keys[key] = true end
   end
-  for _, key in ipairs(sorted_keys(keys)) do compare("--" .. key:gsub("_", "-"), (ca.params or {})[key], (cb.params or {})[key]) end
+  for _, key in ipairs(sorted_keys(keys)) do
+    compare("--" .. key:gsub("_", "-"), (ca.params or {})[key], (cb.params or {})[key])
+  end
   local ma, mb, names = metrics_of(a), metrics_of(b), {}
   for _, metrics in ipairs {ma, mb} do
     for name in pairs(metrics) do names[name] = true end
@@ -146,7 +151,9 @@ function command.run(args)
     return refuse(("%s is none of list, show, diff, rm%s"):format(verb,
       require("kooka.nearest").hint(verb, {"list", "show", "diff", "rm"})))
   end
-  if #words ~= wanted then return refuse(("%s wants %d run%s\n%s"):format(verb, wanted, wanted == 1 and "" or "s", command.usage)) end
+  if #words ~= wanted then
+    return refuse(("%s wants %d run%s\n%s"):format(verb, wanted, wanted == 1 and "" or "s", command.usage))
+  end
   for i, word in ipairs(words) do
     local dir, message = runs.find(word)
     if not dir then return failed(message) end

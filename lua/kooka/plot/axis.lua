@@ -121,7 +121,8 @@ function axis.bins(t)
       local z, rate = 1.959963984540054, s.k / s.n
       local mid = (rate + z * z / (2 * s.n)) / (1 + z * z / s.n)
       local half = z * math.sqrt(rate * (1 - rate) / s.n + z * z / (4 * s.n * s.n)) / (1 + z * z / s.n)
-      out[#out + 1] = {mean = s.p / s.n, rate = rate, low = math.max(0, mid - half), high = math.min(1, mid + half), n = s.n}
+      out[#out + 1] = {mean = s.p / s.n, rate = rate, low = math.max(0, mid - half), high = math.min(1, mid + half),
+        n = s.n}
     end
   end
   return out

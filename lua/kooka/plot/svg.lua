@@ -15,7 +15,8 @@ local LETTER = 7.0         -- mean width of a letter of 12 px, in px
 function svg.escape(text)
   text = tostring(text)
   if not utf8.len(text) then text = text:gsub("[\x80-\xff]", "\u{FFFD}") end
-  return (text:gsub("[%z\1-\8\11\12\14-\31]", "\u{FFFD}"):gsub('[&<>"]', {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;",
+  return (text:gsub("[%z\1-\8\11\12\14-\31]", "\u{FFFD}"):gsub('[&<>"]', {["&"] = "&amp;", ["<"] = "&lt;",
+    [">"] = "&gt;",
     ['"'] = "&quot;"}))
 end
 local escape = svg.escape
@@ -36,22 +37,29 @@ local function drawing(t, width, height)
   return setmetatable({width = width, height = height, title = t.title, parts = {}}, Drawing)
 end
 
+--- drawing:add(format, ...)
+-- An element; texts must be escaped by the caller.
 function Drawing:add(format, ...)
   self.parts[#self.parts + 1] = format:format(...)
 end
 
+--- drawing:text(x, y, text, anchor, more)
+-- Escapes the text.
 function Drawing:text(x, y, text, anchor, more)
   self:add('<text x="%s" y="%s" text-anchor="%s"%s>%s</text>', n(x), n(y), anchor or "start", more or "", escape(text))
 end
 
+--- drawing:line(x1, y1, x2, y2, more)
 function Drawing:line(x1, y1, x2, y2, more)
   self:add('<line x1="%s" y1="%s" x2="%s" y2="%s" %s/>', n(x1), n(y1), n(x2), n(y2), more)
 end
 
+--- drawing:finish() -> svg
 function Drawing:finish()
   local head = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" width="%s" height="%s" role="img" '
     .. 'font-family="system-ui, -apple-system, \'Segoe UI\', \'DejaVu Sans\', sans-serif" font-size="12" '
-    .. 'fill="currentColor" style="max-width:100%%;height:auto">'):format(n(self.width), n(self.height), n(self.width), n(self.height))
+    .. 'fill="currentColor" style="max-width:100%%;height:auto">'):format(n(self.width), n(self.height),
+      n(self.width), n(self.height))
   local title = self.title and ("<title>%s</title>"):format(escape(self.title)) or ""
   return head .. title .. "\n" .. table.concat(self.parts, "\n") .. "\n</svg>\n"
 end
@@ -157,7 +165,8 @@ local function band(d, s, i, px, py)
       table.insert(back, 1, n(px(s.x[k])) .. "," .. n(py(low)))
     end
   end
-  d:add('<polygon points="%s %s" fill="%s" fill-opacity="0.18"/>', table.concat(there, " "), table.concat(back, " "), colour(i))
+  d:add('<polygon points="%s %s" fill="%s" fill-opacity="0.18"/>', table.concat(there, " "), table.concat(back, " "),
+    colour(i))
 end
 
 local function line_style(s, i)
@@ -197,7 +206,8 @@ end
 local function shape(d, i, x, y)
   local kind = (i - 1) % 3
   if kind == 0 then d:add('<circle cx="%s" cy="%s" r="3.5" fill="%s" fill-opacity="0.7"/>', n(x), n(y), colour(i))
-  elseif kind == 1 then d:add('<rect x="%s" y="%s" width="6.4" height="6.4" fill="%s" fill-opacity="0.7"/>', n(x - 3.2), n(y - 3.2), colour(i))
+  elseif kind == 1 then d:add('<rect x="%s" y="%s" width="6.4" height="6.4" fill="%s" fill-opacity="0.7"/>',
+    n(x - 3.2), n(y - 3.2), colour(i))
   else d:add('<path d="M%s %sl4 7h-8z" fill="%s" fill-opacity="0.7"/>', n(x), n(y - 4), colour(i)) end
 end
 
@@ -214,7 +224,9 @@ function svg.scatter(t)
   local px, py = frame(d, t, top, x1, x2, y1, y2)
   if t.diagonal then
     local a, b = math.max(x1, y1), math.min(x2, y2)
-    if a < b then d:line(px(a), py(a), px(b), py(b), 'stroke="currentColor" stroke-opacity="0.5" stroke-dasharray="4 4"') end
+    if a < b then
+      d:line(px(a), py(a), px(b), py(b), 'stroke="currentColor" stroke-opacity="0.5" stroke-dasharray="4 4"')
+    end
   end
   for i, s in ipairs(series) do
     for k = 1, #s.x do
@@ -331,7 +343,8 @@ function svg.intervals(t)
   local digits = t.digits or 2
   local px = value_axis(d, t, top, bottom, left, d.width - 14 - LETTER * (3 * (digits + 2) + 4), low, high)
   if t.reference then
-    d:line(px(t.reference), top - 2, px(t.reference), bottom, 'stroke="currentColor" stroke-opacity="0.6" stroke-dasharray="4 3"')
+    d:line(px(t.reference), top - 2, px(t.reference), bottom,
+      'stroke="currentColor" stroke-opacity="0.6" stroke-dasharray="4 3"')
   end
   for i, r in ipairs(t.rows) do
     local y, c = top + (i - 0.5) * row + 2, colour(r.group or 1)
@@ -356,7 +369,8 @@ function svg.calibration(t)
   local size = t.width or 380
   local d = drawing(t, size, size + (t.title and 20 or 0))
   local top = heading(d, t)
-  local px, py, _, _, bottom = frame(d, {xlabel = t.xlabel or "predicted probability", ylabel = t.ylabel or "observed rate",
+  local px, py, _, _, bottom = frame(d, {xlabel = t.xlabel or "predicted probability", ylabel = t.ylabel
+    or "observed rate",
     xticks = 5}, top, 0, 1, 0, 1)
   d:line(px(0), py(0), px(1), py(1), 'stroke="currentColor" stroke-opacity="0.5" stroke-dasharray="4 4"')
   local most, points = 1, {}
@@ -366,9 +380,13 @@ function svg.calibration(t)
     d:add('<rect x="%s" y="%s" width="10" height="%s" fill-opacity="0.16"/>', n(px(b.mean) - 5), n(bottom - h), n(h))
     points[#points + 1] = n(px(b.mean)) .. "," .. n(py(b.rate))
   end
-  if #points > 1 then d:add('<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5" stroke-opacity="0.5"/>', table.concat(points, " "), colour(1)) end
+  if #points > 1 then
+    d:add('<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5" stroke-opacity="0.5"/>', table.concat(points, " "), colour(1))
+  end
   for _, b in ipairs(bins) do
-    if b.low and b.high then d:line(px(b.mean), py(b.low), px(b.mean), py(b.high), ('stroke="%s" stroke-width="2"'):format(colour(1))) end
+    if b.low and b.high then
+      d:line(px(b.mean), py(b.low), px(b.mean), py(b.high), ('stroke="%s" stroke-width="2"'):format(colour(1)))
+    end
     d:add('<circle cx="%s" cy="%s" r="4" fill="%s"><title>%s</title></circle>', n(px(b.mean)), n(py(b.rate)), colour(1),
       escape(("%s of %s, predicted %.3f"):format(tables.number(b.rate), tostring(b.n or "?"), b.mean)))
   end
