@@ -188,6 +188,31 @@ static int users_fit(lua_State *L) {
   return 2;
 }
 
+/* apply{features=, users=, offset=, w=, b=}: offset_i + w[user_i] . x_i + b[user_i]; user 0 has no head. */
+static int users_apply(lua_State *L) {
+  static const char *const known[] = {"features", "users", "offset", "w", "b", NULL};
+  int64_t n, d, nw = 0, nb;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_checkstack(L, 30, "users");
+  kk_lua_check_opts(L, 1, known, "users");
+  double *user = users_field(L, "users", -1, &n), *offset = users_field(L, "offset", n, NULL);
+  double *b = users_field(L, "b", -1, &nb), *w = NULL;
+  const float *x = users_features(L, n, &d);
+  if (x) w = users_field(L, "w", -1, &nw);
+  if (x && nw != nb * d) return luaL_error(L, "users: w has %I numbers, expected %I heads of %I features", (lua_Integer)nw, (lua_Integer)nb, (lua_Integer)d);
+  for (int64_t i = 0; i < n; i++) {
+    if (!(user[i] >= 0 && user[i] <= (double)nb))
+      return luaL_error(L, "users: person in row %I is %f, expected 0..%I", (lua_Integer)i + 1, user[i], (lua_Integer)nb);
+    int64_t k = (int64_t)user[i] - 1;
+    double v = offset[i];
+    for (int64_t j = 0; k >= 0 && x && j < d; j++) v += w[k * d + j] * x[i * d + j];
+    offset[i] = k < 0 ? v : v + b[k];
+  }
+  users_pushlist(L, offset, n);
+  return 1;
+}
+
 #define USERS_ARGS \
   "labels [N] classes 1 and 2; users [N] dense numbers 1..nuser; offset [N] the general head's logit; features [N,D] of a frozen\n" \
   "encoder; lambda a list of penalties on the deviation of the weights (math.huge: intercept only), from strong to weak; lambda0\n" \
@@ -197,6 +222,8 @@ static const kk_reg users_funcs[] = {
    "Out-of-fold logits, each person at the lambda that is best for the others; losses: mean log-loss of each lambda over all rows."},
   {"fit", users_fit, "fit{labels=, users=, nuser=, offset=, features=, lambda={number}, ...} -> dw [U,D] (nil without features), db\n" USERS_ARGS
    "What to add to the general weights and bias for each person, fitted on all rows."},
+  {"apply", users_apply, "apply{features=, users=, offset=, w=, b=} -> list of logits\noffset + w[user].x + b[user] for every row; w [U,D], b [U]; "
+   "user 0 is somebody without a head. Without features b alone."},
   {0},
 };
 
