@@ -91,7 +91,8 @@ kk_status kk_delong_test(const double *a, const double *b, const uint8_t *label,
   int64_t npos = 0;
   for (int64_t i = 0; i < n; i++) npos += label[i];
   if (npos < 1 || npos == n)
-    return kk_fail(e, KK_EARG, "delong: %lld of %lld rows are positive, both classes are needed", (long long)npos, (long long)n);
+    return kk_fail(e, KK_EARG, "delong: %lld of %lld rows are positive, both classes are needed", (long long)npos,
+                   (long long)n);
   size_t bytes = (size_t)n * (sizeof(delong_key) + 3 * sizeof(double));
   delong_key *key = kk_alloc(bytes);
   if (!key) return kk_fail(e, KK_ENOMEM, "delong: no memory for %lld rows", (long long)n);

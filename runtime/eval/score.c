@@ -104,7 +104,8 @@ kk_status kk_score_perplexity(const double *nll, const double *tokens, const kk_
   if (st) return st;
   for (int64_t i = 0; i < p->n; i++)
     if (!(tokens[i] > 0 && isfinite(tokens[i])))
-      return kk_fail(e, KK_EARG, "perplexity: row %lld has %g tokens, expected more than 0", (long long)i + 1, tokens[i]);
+      return kk_fail(e, KK_EARG, "perplexity: row %lld has %g tokens, expected more than 0", (long long)i + 1,
+                     tokens[i]);
   score_ratio s = {p->n, nll, tokens};
   return kk_bootstrap(p, score_perplexity, &s, 1, 0, out, e);
 }

@@ -23,7 +23,8 @@ static double eval_number(lua_State *L, int arg, const char *what, int64_t i) {
   if (lua_isboolean(L, -1)) return lua_toboolean(L, -1) ? 2 : 1;      /* true is class 2 */
   double v = lua_tonumberx(L, -1, &ok);
   if (!ok || lua_type(L, -1) != LUA_TNUMBER)
-    luaL_argerror(L, arg, lua_pushfstring(L, "%s: row %I is a %s, expected a number", what, (lua_Integer)i, luaL_typename(L, -1)));
+    luaL_argerror(L, arg, lua_pushfstring(L, "%s: row %I is a %s, expected a number", what, (lua_Integer)i,
+      luaL_typename(L, -1)));
   return v;
 }
 
@@ -37,7 +38,8 @@ static eval_array eval_numbers(lua_State *L, int at, int arg, const char *what) 
     char b[KK_SHAPE_STR];
     if (!kk_live(t)) luaL_argerror(L, arg, lua_pushfstring(L, "%s was released when its scope closed", what));
     if (t->shape.ndim < 1 || t->shape.ndim > 2)
-      luaL_argerror(L, arg, lua_pushfstring(L, "%s: shape %s, expected [N] or [N,C]", what, kk_shape_str(&t->shape, b)));
+      luaL_argerror(L, arg, lua_pushfstring(L, "%s: shape %s, expected [N] or [N,C]", what,
+                                            kk_shape_str(&t->shape, b)));
     a.rows = t->shape.n[0];
     a.cols = t->shape.ndim == 2 ? t->shape.n[1] : 1;
     a.n = a.rows * a.cols;
@@ -57,7 +59,8 @@ static eval_array eval_numbers(lua_State *L, int at, int arg, const char *what) 
   for (int64_t i = 0; i < a.rows; i++) {
     lua_rawgeti(L, at, i + 1);
     if (nested && (!lua_istable(L, -1) || (int64_t)lua_rawlen(L, -1) != a.cols))
-      luaL_argerror(L, arg, lua_pushfstring(L, "%s: row %I is not a list of %I numbers", what, (lua_Integer)i + 1, (lua_Integer)a.cols));
+      luaL_argerror(L, arg, lua_pushfstring(L, "%s: row %I is not a list of %I numbers", what, (lua_Integer)i + 1,
+        (lua_Integer)a.cols));
     for (int64_t c = 0; nested && c < a.cols; c++) {
       lua_rawgeti(L, -1, c + 1);
       a.v[i * a.cols + c] = eval_number(L, arg, what, i + 1);
@@ -71,7 +74,8 @@ static eval_array eval_numbers(lua_State *L, int at, int arg, const char *what) 
 
 static void eval_same_rows(lua_State *L, int arg, const char *what, int64_t got, int64_t want) {
   if (got != want)
-    luaL_argerror(L, arg, lua_pushfstring(L, "%s has %I rows, the first argument has %I", what, (lua_Integer)got, (lua_Integer)want));
+    luaL_argerror(L, arg, lua_pushfstring(L, "%s has %I rows, the first argument has %I", what, (lua_Integer)got,
+      (lua_Integer)want));
   if (want < 1) luaL_argerror(L, 1, "there are no rows");
 }
 
@@ -82,8 +86,8 @@ static uint8_t *eval_labels(lua_State *L, int arg, int64_t n, int positive) {
   uint8_t *y = eval_block(L, (size_t)n, 1);
   for (int64_t i = 0; i < n; i++) {
     if (a.v[i] != 1 && a.v[i] != 2)
-      luaL_argerror(L, arg, lua_pushfstring(L, "label in row %I is %f, expected class 1 or 2 (classes count from 1; add 1 to a 0/1 mask)",
-                                            (lua_Integer)i + 1, a.v[i]));
+      luaL_argerror(L, arg, lua_pushfstring(L, "label in row %I is %f, expected class 1 or 2 (classes count from 1; "
+                                            "add 1 to a 0/1 mask)", (lua_Integer)i + 1, a.v[i]));
     y[i] = a.v[i] == positive;
   }
   return y;
@@ -113,7 +117,8 @@ static const int32_t *eval_ids(lua_State *L, int arg, const char *name, const ch
   int32_t *id = eval_block(L, (size_t)n, sizeof *id);
   for (int64_t i = 0; i < n; i++) {
     if (!(a.v[i] >= 1 && a.v[i] <= (double)*total && a.v[i] == floor(a.v[i])))
-      luaL_argerror(L, arg, lua_pushfstring(L, "%s: row %I is %f, expected 1..%I", name, (lua_Integer)i + 1, a.v[i], (lua_Integer)*total));
+      luaL_argerror(L, arg, lua_pushfstring(L, "%s: row %I is %f, expected 1..%I", name, (lua_Integer)i + 1, a.v[i],
+        (lua_Integer)*total));
     id[i] = (int32_t)a.v[i] - 1;
   }
   return id;
@@ -133,7 +138,7 @@ static kk_plan eval_plan(lua_State *L, int arg, int64_t n, const char *who) {
 }
 
 static int eval_positive(lua_State *L, int arg) { return (int)kk_lua_opt_integer(L, arg, "positive", 2, 1, 2); }
-static double eval_threshold(lua_State *L, int arg, const char *name) { return kk_lua_opt_number(L, arg, name, 0.5, 0, 1); }
+static double eval_threshold(lua_State *L, int arg) { return kk_lua_opt_number(L, arg, "threshold", 0.5, 0, 1); }
 static double eval_eps(lua_State *L, int arg) { return kk_lua_opt_number(L, arg, "eps", 1e-7, 0, 0.1); }
 
 static void eval_field(lua_State *L, const char *name, double v) {    /* NaN is an absent field */
@@ -167,7 +172,7 @@ static int eval_binary(lua_State *L) {
   int64_t n;
   lua_settop(L, 3);
   int positive = eval_positive(L, 3);
-  double *prob = eval_prob(L, 1, &n, positive), threshold = eval_threshold(L, 3, "threshold"), eps = eval_eps(L, 3);
+  double *prob = eval_prob(L, 1, &n, positive), threshold = eval_threshold(L, 3), eps = eval_eps(L, 3);
   uint8_t *label = eval_labels(L, 2, n, positive);
   kk_plan plan = eval_plan(L, 3, n, "binary");
   kk_interval out[KK_BIN_N];
@@ -204,7 +209,7 @@ static int eval_paired(lua_State *L) {
   lua_settop(L, 4);
   int positive = eval_positive(L, 4);
   double *a = eval_prob(L, 1, &n, positive), *b = eval_prob(L, 2, &nb, positive), eps = eval_eps(L, 4);
-  double ta = eval_threshold(L, 4, "threshold"), tb = kk_lua_opt_number(L, 4, "threshold_b", ta, 0, 1);
+  double ta = eval_threshold(L, 4), tb = kk_lua_opt_number(L, 4, "threshold_b", ta, 0, 1);
   eval_same_rows(L, 2, "prob of b", nb, n);
   uint8_t *label = eval_labels(L, 3, n, positive);
   kk_plan plan = eval_plan(L, 4, n, "paired");
@@ -294,7 +299,8 @@ static int eval_multi(lua_State *L) {
   int32_t *label = eval_block(L, (size_t)q.rows, sizeof *label);
   for (int64_t i = 0; i < q.rows; i++) {
     if (!(t.v[i] >= 1 && t.v[i] <= classes && t.v[i] == floor(t.v[i])))
-      return luaL_argerror(L, 2, lua_pushfstring(L, "label in row %I is %f, expected class 1..%d", (lua_Integer)i + 1, t.v[i], classes));
+      return luaL_argerror(L, 2, lua_pushfstring(L, "label in row %I is %f, expected class 1..%d", (lua_Integer)i + 1,
+        t.v[i], classes));
     label[i] = (int32_t)t.v[i] - 1;
   }
   const uint8_t *in = eval_classes(L, 3, classes);
@@ -405,26 +411,39 @@ static int eval_none(lua_State *L) {
 }
 
 #define EVAL_PLAN \
-  "Options: resamples (1000), seed (1), level (.95), groups (dense numbers 1..ngroup) with ngroup, strata with nstrata, bca.\n"
+  "Options: resamples (1000), seed (1), level (.95), groups (dense numbers 1..ngroup) with ngroup, strata with\n" \
+  "nstrata, bca.\n"
 static const kk_reg eval_funcs[] = {
-  {"binary", eval_binary, "binary(prob, label[, opts]) -> metrics, confusion\nprob [N] or [N,2] in 0..1, label classes 1 and 2; "
+  {"binary", eval_binary, "binary(prob, label[, opts]) -> metrics, confusion\nprob [N] or [N,2] in 0..1, label classes "
+   "1 and 2; "
    "14 metrics, each {value, low, high, se, p, defined}; fields that are not defined are absent.\n" EVAL_PLAN
-   "Also positive (2), threshold (.5; above it is positive), eps (1e-7; clip of log_loss).\nRaises on bad rows, by number."},
-  {"paired", eval_paired, "paired(prob_a, prob_b, label[, opts]) -> differences, log_loss_t, mcnemar\nEvery metric of a minus that of b on the same "
-   "resamples; the paired t test of the log-loss (by groups when given); rows that only one has right and the exact McNemar p.\n" EVAL_PLAN
+   "Also positive (2), threshold (.5; above it is positive), eps (1e-7; clip of log_loss).\nRaises on bad rows, by "
+   "number."},
+  {"paired", eval_paired, "paired(prob_a, prob_b, label[, opts]) -> differences, log_loss_t, mcnemar\nEvery metric of "
+   "a minus that of b on the same "
+   "resamples; the paired t test of the log-loss (by groups when given); rows that only one has right and the exact "
+   "McNemar p.\n" EVAL_PLAN
    "Also positive, threshold, threshold_b, eps."},
-  {"delong", eval_delong, "delong(prob_a, prob_b or nil, label[, {positive = 2}]) -> {a, b, var_a, var_b, difference, se, p}\n"
+  {"delong", eval_delong, "delong(prob_a, prob_b or nil, label[, {positive = 2}]) -> {a, b, var_a, var_b, difference, "
+   "se, p}\n"
    "ROC-AUC of two models on the same rows (DeLong et al. 1988). Raises when there is one class only."},
-  {"threshold", eval_threshold_tune, "threshold(prob, label, metric[, positive = 2]) -> threshold, value\nThe best cut for f1, f1_macro, "
+  {"threshold", eval_threshold_tune, "threshold(prob, label, metric[, positive = 2]) -> threshold, value\nThe best cut "
+   "for f1, f1_macro, "
    "balanced_accuracy, mcc or accuracy on these rows; ties go to the one nearest .5."},
-  {"multiclass", eval_multi, "multiclass(probs, label[, opts]) -> metrics, classes\nprobs [N,C] rows that sum to 1, label 1..C.\n" EVAL_PLAN
+  {"multiclass", eval_multi, "multiclass(probs, label[, opts]) -> metrics, classes\nprobs [N,C] rows that sum to 1, "
+   "label 1..C.\n" EVAL_PLAN
    "Also eps, classes (a list: the macro averages take these only)."},
   {"regression", eval_regression, "regression(pred, target[, opts]) -> {rmse, mae, r2, pearson}\n" EVAL_PLAN},
-  {"perplexity", eval_perplexity, "perplexity(nll, tokens[, opts]) -> interval\nexp(sum nll / sum tokens) over documents; nll in nats.\n" EVAL_PLAN},
-  {"mean", eval_mean, "mean(values[, opts]) -> interval\nMean of the finite values, with a bootstrap interval.\n" EVAL_PLAN},
-  {"wilson", eval_wilson, "wilson(k, n[, level = .95]) -> low, high\nWilson's interval of k of n. Nothing when n is 0."},
-  {"clopper_pearson", eval_clopper, "clopper_pearson(k, n[, level = .95]) -> low, high\nThe exact interval of k of n. Nothing when n is 0."},
-  {"normal", eval_normal, "normal(k, n[, level = .95]) -> low, high\np +- z sqrt(p(1-p)/n), cut to 0..1. Too short for small n: for comparison."},
+  {"perplexity", eval_perplexity, "perplexity(nll, tokens[, opts]) -> interval\nexp(sum nll / sum tokens) over "
+   "documents; nll in nats.\n" EVAL_PLAN},
+  {"mean", eval_mean, "mean(values[, opts]) -> interval\nMean of the finite values, with a bootstrap "
+   "interval.\n" EVAL_PLAN},
+  {"wilson", eval_wilson, "wilson(k, n[, level = .95]) -> low, high\nWilson's interval of k of n. Nothing when n is "
+   "0."},
+  {"clopper_pearson", eval_clopper, "clopper_pearson(k, n[, level = .95]) -> low, high\nThe exact interval of k of n. "
+   "Nothing when n is 0."},
+  {"normal", eval_normal, "normal(k, n[, level = .95]) -> low, high\np +- z sqrt(p(1-p)/n), cut to 0..1. Too short for "
+   "small n: for comparison."},
   {"mcnemar", eval_mcnemar, "mcnemar(b, c) -> p\nExact two-sided p of b against c disagreements."},
   {"hanley_mcneil", eval_hanley, "hanley_mcneil(auc, positives, negatives) -> standard error\nHanley and McNeil 1982."},
   {"hypergeometric_none", eval_none, "hypergeometric_none(total, marked, drawn) -> P(no marked item among the drawn)"},

@@ -18,7 +18,8 @@ static double *users_field(lua_State *L, const char *name, int64_t n, int64_t *g
   lua_getfield(L, 1, name);
   int at = lua_gettop(L);
   kk_tensor *t = lua_isuserdata(L, at) ? kk_lua_testtensor(L, at) : NULL;
-  if (!t && !lua_istable(L, at)) luaL_error(L, "users: %s is a %s, expected a tensor or a list", name, luaL_typename(L, at));
+  if (!t && !lua_istable(L, at))
+    luaL_error(L, "users: %s is a %s, expected a tensor or a list", name, luaL_typename(L, at));
   if (t && !kk_live(t)) luaL_error(L, "users: %s was released when its scope closed", name);
   int64_t m = t ? kk_numel(&t->shape) : (int64_t)lua_rawlen(L, at);
   if (n >= 0 && m != n) luaL_error(L, "users: %s has %I rows, labels have %I", name, (lua_Integer)m, (lua_Integer)n);
@@ -68,7 +69,8 @@ static const float *users_features(lua_State *L, int64_t n, int64_t *d) {
       luaL_error(L, "users: row %I of features is not a list of %I numbers", (lua_Integer)i + 1, (lua_Integer)*d);
     for (int64_t j = 0; j < *d; j++) {
       lua_rawgeti(L, -1, j + 1);
-      if (lua_type(L, -1) != LUA_TNUMBER) luaL_error(L, "users: feature %I of row %I is not a number", (lua_Integer)j + 1, (lua_Integer)i + 1);
+      if (lua_type(L, -1) != LUA_TNUMBER)
+        luaL_error(L, "users: feature %I of row %I is not a number", (lua_Integer)j + 1, (lua_Integer)i + 1);
       x[i * *d + j] = (float)lua_tonumber(L, -1);
       lua_pop(L, 1);
     }
@@ -88,7 +90,8 @@ typedef struct users_args {
 } users_args;
 
 static users_args users_read(lua_State *L) {
-  static const char *const known[] = {"features", "labels", "users", "nuser", "offset", "lambda", "lambda0", "folds", "seed", NULL};
+  static const char *const known[] = {"features", "labels", "users", "nuser", "offset", "lambda", "lambda0", "folds",
+    "seed", NULL};
   users_args a = {0};
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -109,7 +112,8 @@ static users_args users_read(lua_State *L) {
   a.user = users_block(L, (size_t)a.n, sizeof *a.user);
   for (int64_t i = 0; i < a.n; i++) {
     if (label[i] != 1 && label[i] != 2)
-      luaL_error(L, "users: label in row %I is %f, expected class 1 or 2 (classes count from 1)", (lua_Integer)i + 1, label[i]);
+      luaL_error(L, "users: label in row %I is %f, expected class 1 or 2 (classes count from 1)", (lua_Integer)i + 1,
+        label[i]);
     if (!(user[i] >= 1 && user[i] <= (double)a.nuser))
       luaL_error(L, "users: person in row %I is %f, expected 1..%I", (lua_Integer)i + 1, user[i], (lua_Integer)a.nuser);
     a.label[i] = label[i] == 2;
@@ -200,10 +204,13 @@ static int users_apply(lua_State *L) {
   double *b = users_field(L, "b", -1, &nb), *w = NULL;
   const float *x = users_features(L, n, &d);
   if (x) w = users_field(L, "w", -1, &nw);
-  if (x && nw != nb * d) return luaL_error(L, "users: w has %I numbers, expected %I heads of %I features", (lua_Integer)nw, (lua_Integer)nb, (lua_Integer)d);
+  if (x && nw != nb * d)
+    return luaL_error(L, "users: w has %I numbers, expected %I heads of %I features", (lua_Integer)nw, (lua_Integer)nb,
+                      (lua_Integer)d);
   for (int64_t i = 0; i < n; i++) {
     if (!(user[i] >= 0 && user[i] <= (double)nb))
-      return luaL_error(L, "users: person in row %I is %f, expected 0..%I", (lua_Integer)i + 1, user[i], (lua_Integer)nb);
+      return luaL_error(L, "users: person in row %I is %f, expected 0..%I", (lua_Integer)i + 1, user[i],
+        (lua_Integer)nb);
     int64_t k = (int64_t)user[i] - 1;
     double v = offset[i];
     for (int64_t j = 0; k >= 0 && x && j < d; j++) v += w[k * d + j] * x[i * d + j];
@@ -214,15 +221,20 @@ static int users_apply(lua_State *L) {
 }
 
 #define USERS_ARGS \
-  "labels [N] classes 1 and 2; users [N] dense numbers 1..nuser; offset [N] the general head's logit; features [N,D] of a frozen\n" \
-  "encoder; lambda a list of penalties on the deviation of the weights (math.huge: intercept only), from strong to weak; lambda0\n" \
-  "(.5) the penalty on the intercept; folds (5; 0: leave one out), stratified within a person; seed.\n"
+  "labels [N] classes 1 and 2; users [N] dense numbers 1..nuser; offset [N] the general head's logit; features [N,D]\n" \
+  "of a frozen encoder; lambda a list of penalties on the deviation of the weights (math.huge: intercept only), from\n" \
+  "strong to weak; lambda0 (.5) the penalty on the intercept; folds (5; 0: leave one out), stratified within a\n" \
+  "person; seed.\n"
 static const kk_reg users_funcs[] = {
-  {"cross", users_cross, "cross{labels=, users=, nuser=, offset=, features=, lambda=, ...} -> {logit, fold, lambdas, losses, best}\n" USERS_ARGS
-   "Out-of-fold logits, each person at the lambda that is best for the others; losses: mean log-loss of each lambda over all rows."},
-  {"fit", users_fit, "fit{labels=, users=, nuser=, offset=, features=, lambda={number}, ...} -> dw [U,D] (nil without features), db\n" USERS_ARGS
+  {"cross", users_cross, "cross{labels=, users=, nuser=, offset=, features=, lambda=, ...} -> {logit, fold, lambdas, "
+   "losses, best}\n" USERS_ARGS
+   "Out-of-fold logits, each person at the lambda that is best for the others; losses: mean log-loss of each lambda "
+   "over all rows."},
+  {"fit", users_fit, "fit{labels=, users=, nuser=, offset=, features=, lambda={number}, ...} -> dw [U,D] (nil without "
+   "features), db\n" USERS_ARGS
    "What to add to the general weights and bias for each person, fitted on all rows."},
-  {"apply", users_apply, "apply{features=, users=, offset=, w=, b=} -> list of logits\noffset + w[user].x + b[user] for every row; w [U,D], b [U]; "
+  {"apply", users_apply, "apply{features=, users=, offset=, w=, b=} -> list of logits\noffset + w[user].x + b[user] "
+   "for every row; w [U,D], b [U]; "
    "user 0 is somebody without a head. Without features b alone."},
   {0},
 };

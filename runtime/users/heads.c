@@ -70,13 +70,15 @@ static void users_deal(kk_users *u, const int32_t *user, int folds, uint64_t see
 kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
                        int64_t nuser, const double *offset, int folds, uint64_t seed, kk_err *e) {
   *u = (kk_users){.n = n, .d = d, .nuser = nuser, .x = x, .label = label, .offset = offset};
-  if (folds < 0 || folds == 1) return kk_fail(e, KK_EARG, "users: %d folds, expected 2 or more, or 0 to leave one out", folds);
+  if (folds < 0 || folds == 1)
+    return kk_fail(e, KK_EARG, "users: %d folds, expected 2 or more, or 0 to leave one out", folds);
   kk_status st = users_check(x, n, d, label, user, nuser, offset, e);
   if (st) return st;
   size_t un = (size_t)n, uu = (size_t)nuser;
   u->bytes = (uu + 1 + un + uu) * sizeof(int64_t) + (size_t)d * sizeof(double) + (un + uu) * sizeof(int32_t);
   char *p = u->block = kk_alloc(u->bytes);
-  if (!p) return kk_fail(e, KK_ENOMEM, "users: no memory for %lld rows of %lld persons", (long long)n, (long long)nuser);
+  if (!p)
+    return kk_fail(e, KK_ENOMEM, "users: no memory for %lld rows of %lld persons", (long long)n, (long long)nuser);
   u->start = (int64_t *)p;
   u->row = u->start + nuser + 1;
   u->positives = u->row + n;
@@ -316,7 +318,8 @@ static void users_cross_chunk(void *arg, int64_t begin, int64_t end) {
 
 static kk_status users_check_lambda(double lambda, double lambda0, kk_err *e) {
   if (!(lambda > 0)) return kk_fail(e, KK_EARG, "users: lambda is %g, expected more than 0", lambda);
-  if (!(lambda0 > 0) || isinf(lambda0)) return kk_fail(e, KK_EARG, "users: lambda0 is %g, expected more than 0", lambda0);
+  if (!(lambda0 > 0) || isinf(lambda0))
+    return kk_fail(e, KK_EARG, "users: lambda0 is %g, expected more than 0", lambda0);
   return KK_OK;
 }
 

@@ -104,7 +104,8 @@ static void heads_toward_the_general_one_beat_it_and_heads_of_ones_own(void **st
     assert_int_equal(kk_users_cross(&u, inf, 1, .5, logit, loss, &err), KK_OK);
     double intercept = mean_loss(logit);
     print_message("# %d features: true %.4f, toward general %.4f (lambda %g), intercept %.4f, general %.4f, own %.4f; "
-                  "%d heads x 5 folds x %d lambdas in %.2f s\n", d, best, map, grid[top], intercept, none, alone, U, L, t);
+                  "%d heads x 5 folds x %d lambdas in %.2f s\n",
+                  d, best, map, grid[top], intercept, none, alone, U, L, t);
     assert_true(map < none - .01 && map < alone - .01 && map < intercept && best < map);
     assert_true(intercept < none);
     kk_users_free(&u);

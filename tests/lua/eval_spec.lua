@@ -20,7 +20,8 @@ end
 function TestEval:test_every_metric_has_value_interval_level_method_n_and_baseline()
   local prob, label = community(200)
   local m, info = eval.binary(prob, label, { resamples = 200 })
-  for _, name in ipairs { "accuracy", "precision", "recall", "f1", "balanced_accuracy", "mcc", "roc_auc", "average_precision", "log_loss", "brier" } do
+  for _, name in ipairs { "accuracy", "precision", "recall", "f1", "balanced_accuracy", "mcc", "roc_auc",
+    "average_precision", "log_loss", "brier" } do
     local x = m[name]
     lu.assertTrue(x.low <= x.value and x.value <= x.high, name)
     lu.assertTrue(x.low < x.high, name)
@@ -173,7 +174,8 @@ function TestEval:test_multiclass_macro_regression_and_perplexity()
   lu.assertEquals(m.accuracy.value, .9)
   lu.assertAlmostEquals(m.accuracy.baseline, info.shares[info.majority], 1e-12)
   lu.assertTrue(m.f1_favor.low < m.f1_favor.value)
-  local two = eval.multiclass(probs, label, { resamples = 0, names = { "against", "none", "favor" }, classes = { 1, 3 } })
+  local two = eval.multiclass(probs, label, { resamples = 0, names = { "against", "none", "favor" },
+    classes = { 1, 3 } })
   lu.assertAlmostEquals(two.f1_macro.value, (m.f1_against.value + m.f1_favor.value) / 2, 1e-12)
   lu.assertErrorMsgContains("row 1", eval.multiclass, { { .5, .2 } }, { 1 })
   local r = eval.regression({ 1, 2, 3.5, 4 }, { 1, 2, 3, 5 }, { resamples = 100 })

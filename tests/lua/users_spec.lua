@@ -49,7 +49,9 @@ end
 function TestUsers:test_map_beats_general_intercept_and_own()
   local c = community { rows = 40, d = 10, differ = .6 }
   local l = {}
-  for _, method in ipairs { "global", "intercept", "map", "own" } do l[method] = loss(fit(c, { method = method }).prob, c.labels) end
+  for _, method in ipairs { "global", "intercept", "map", "own" } do
+    l[method] = loss(fit(c, { method = method }).prob, c.labels)
+  end
   lu.assertTrue(l.map < l.global - .02, ("map %.4f global %.4f"):format(l.map, l.global))
   lu.assertTrue(l.map < l.own - .02, ("map %.4f own %.4f"):format(l.map, l.own))
   lu.assertTrue(l.map < l.intercept)
@@ -130,10 +132,13 @@ function TestUsers:test_bad_input_is_refused_with_names()
   local c = community { persons = 2, rows = 10 }
   lu.assertErrorMsgContains("method is 'best'", fit, c, { method = "best" })
   lu.assertErrorMsgContains("no option 'lamda'", fit, c, { lamda = 1 })
-  lu.assertErrorMsgContains("row 3", fit, (function() local b = community { persons = 2, rows = 10 }; b.labels[3] = 0; return b end)())
+  local zero = community { persons = 2, rows = 10 }
+  zero.labels[3] = 0
+  lu.assertErrorMsgContains("row 3", fit, zero)
   lu.assertErrorMsgContains("needs features", users.fit, { labels = c.labels, users = c.users, offset = c.offset })
   lu.assertErrorMsgContains("head", users.fit, { labels = c.labels, users = c.users, features = c.features })
-  lu.assertErrorMsgContains("rows", users.fit, { labels = c.labels, users = { 1 }, features = c.features, offset = c.offset })
+  lu.assertErrorMsgContains("rows", users.fit, { labels = c.labels, users = { 1 }, features = c.features,
+    offset = c.offset })
   lu.assertErrorMsgContains("lambda is -1", fit, c, { lambda = -1 })
 end
 

@@ -85,7 +85,8 @@ end
 
 -- A metric from what the core answered.
 local function metric(c, p, method, n, baseline)
-  local m = { value = c.value, low = c.low, high = c.high, level = p.level, method = method, n = n, baseline = baseline }
+  local m = { value = c.value, low = c.low, high = c.high, level = p.level, method = method, n = n,
+    baseline = baseline }
   if c.value and p.resamples > 0 then
     if not c.low then
       m.note = "not defined in most resamples: no interval"
@@ -205,7 +206,8 @@ function eval.binary(prob, label, opts)
     warnings[1] = ("only %d of %d rows are of the smaller class: every number about it is vague"):format(few, n)
   end
   return rename(out, opts.names, opts.positive or 2),
-    { n = n, positives = positives, prevalence = positives / n, threshold = opts.threshold or .5, confusion = c, warnings = warnings }
+    { n = n, positives = positives, prevalence = positives / n, threshold = opts.threshold or .5, confusion = c,
+      warnings = warnings }
 end
 
 --- multiclass(probs, label, opts) -> metrics, info
@@ -237,7 +239,8 @@ function eval.multiclass(probs, label, opts)
   end
   local base = { accuracy = shares[most], f1_macro = used_most * f1_of_always(shares[most]) / used,
     precision_macro = used_most * shares[most] / used, recall_macro = used_most / used, balanced_accuracy = 1 / present,
-    mcc = 0, roc_auc_macro = .5, average_precision_macro = used_share / used, log_loss = entropy(shares), brier = 1 - square }
+    mcc = 0, roc_auc_macro = .5, average_precision_macro = used_share / used, log_loss = entropy(shares),
+    brier = 1 - square }
   for name, v in pairs(got) do out[name] = metric(v, p, method, n, base[name]) end
   if not opts.groups then
     local right = 0
@@ -246,7 +249,8 @@ function eval.multiclass(probs, label, opts)
   end
   for i, c in ipairs(classes) do
     local name = "_" .. tostring(names[i] or i)
-    local mine = { precision = shares[i], recall = i == most and 1 or 0, f1 = f1_of_always(shares[i]), roc_auc = .5, average_precision = shares[i] }
+    local mine = { precision = shares[i], recall = i == most and 1 or 0, f1 = f1_of_always(shares[i]), roc_auc = .5,
+      average_precision = shares[i] }
     for _, k in ipairs(CLASS) do out[k .. name] = metric(c[k], p, method, n, mine[k]) end
     if not opts.groups then
       out["precision" .. name] = proportion(c.right, c.said, p, prop, mine.precision)
@@ -392,12 +396,13 @@ function eval.expect(opts)
       held, r.p_none, folds, r.p_none_fold) }
   if minority > 0 then
     local all = r.recall_if_all_found
-    lines[#lines + 1] = ("  finding all %d of %d leaves recall anywhere in [%.2f, %.2f]"):format(all.k, all.n, all.low, all.high)
+    local found = "  finding all %d of %d leaves recall anywhere in [%.2f, %.2f]"
+    lines[#lines + 1] = found:format(all.k, all.n, all.low, all.high)
     if minority < n then
       r.auc_se = core.hanley_mcneil(auc, minority, n - minority)
       r.auc_to_beat_chance = .5 + 1.6449 * core.hanley_mcneil(.5, minority, n - minority)
-      lines[#lines + 1] = ("  an AUC of %.2f has a standard error of %.3f; it beats chance (one-sided 5 %%) only above %.2f"):format(
-        auc, r.auc_se, r.auc_to_beat_chance)
+      local chance = "  an AUC of %.2f has a standard error of %.3f; it beats chance (one-sided 5 %%) only above %.2f"
+      lines[#lines + 1] = chance:format(auc, r.auc_se, r.auc_to_beat_chance)
     end
   end
   if minority < folds then
@@ -451,11 +456,9 @@ function eval.table(metrics, opts)
   for _, row in ipairs(rows) do
     for i = 1, 5 do width[i] = math.max(width[i] or 0, #row[i]) end
   end
+  local format = ("%%-%ds  %%%ds  %%-%ds  %%%ds  %%%ds  %%s"):format(table.unpack(width))
   local lines = {}
-  for i, row in ipairs(rows) do
-    lines[i] = ("%-" .. width[1] .. "s  %" .. width[2] .. "s  %-" .. width[3] .. "s  %" .. width[4] .. "s  %" .. width[5] ..
-      "s  %s"):format(table.unpack(row))
-  end
+  for i, row in ipairs(rows) do lines[i] = format:format(table.unpack(row)) end
   return table.concat(lines, "\n")
 end
 

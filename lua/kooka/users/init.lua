@@ -6,7 +6,7 @@ local eval = require "kooka.eval"
 local users = {}
 
 -- From strong to weak. 1/sqrt(lambda) is the usual distance of a person's taste from the general one, in logits.
-local LAMBDA = { 1000, 300, 100, 30, 10, 3, 1, .3, .1 }
+local LAMBDA = { 1000, 300, 100, 30, 10, 3, 1, .3, .1, .03, .01 }
 local LAMBDA0 = { 30, 10, 3, 1, .3, .1 }
 local METHODS = { global = true, intercept = true, map = true, own = true }
 local FIT = { features = true, labels = true, users = true, head = true, offset = true, method = true, lambda = true,
@@ -55,11 +55,14 @@ end
 local function general(opts, n)
   if opts.offset then return as_list(opts.offset) end
   local head = opts.head
-  if type(head) ~= "table" or not head.w then error("users: expected head = {w =, b =} or offset = general logits", 3) end
+  if type(head) ~= "table" or not head.w then
+    error("users: expected head = {w =, b =} or offset = general logits", 3)
+  end
   if not opts.features then error("users: a head needs features", 3) end
   local b = head.b
   if type(b) ~= "number" then b = b and flat(b)[1] or 0 end
-  return core.apply { features = opts.features, users = filled(n, 1), offset = filled(n, 0), w = flat(head.w), b = { b } }
+  return core.apply { features = opts.features, users = filled(n, 1), offset = filled(n, 0), w = flat(head.w),
+    b = { b } }
 end
 
 local function per_user(result, labels, ids, names)
@@ -83,17 +86,19 @@ local function per_user(result, labels, ids, names)
 end
 
 --- fit(opts) -> result
--- opts: features [N,D] of a frozen encoder (tensor or list of lists), labels [N] (1 or 2), users [N] (ids of any kind),
--- head = {w = [D], b = number} or offset = the general head's logit of each row, method, lambda (nil: chosen; else one
--- number), lambda0 (penalty on a person's intercept; nil: chosen), folds (5; 0: leave one out), seed (1).
--- method: "global" (the general head as it is), "intercept" (one number a person), "map" (a head a person, Gaussian prior
--- around the general head; the default), "own" (no general head: for comparison).
--- Minimised for each person: sum of log-losses + lambda/2 |v|^2 + lambda0/2 c^2, where v and c are added to the general head and
--- features are centred and scaled to a mean squared norm of 1 (over all rows). Predictions are out of fold, folds stratified within a person; each
--- person's lambda for them is the one with the least out-of-fold log-loss of the OTHERS (empirical Bayes without
--- looking at his labels); lambda0 is chosen over all. A person with one class keeps the general head.
--- result: prob and global (P(class 2) for each row, out of fold), fold, lambda, lambda0, losses ({lambda, loss} of the grid),
--- heads {w [U,D] or nil, b list} to add to the general head, users (names), labels, ids, per (n, positives, lambda, message for each).
+-- opts: features [N,D] of a frozen encoder (tensor or list of lists), labels [N] (1 or 2), users [N] (ids of any
+-- kind), head = {w = [D], b = number} or offset = the general head's logit of each row, method, lambda (nil: chosen;
+-- else one number), lambda0 (penalty on a person's intercept; nil: chosen), folds (5; 0: leave one out), seed (1).
+-- method: "global" (the general head as it is), "intercept" (one number a person), "map" (a head a person, Gaussian
+-- prior around the general head; the default), "own" (no general head: for comparison).
+-- Minimised for each person: sum of log-losses + lambda/2 |v|^2 + lambda0/2 c^2, where v and c are added to the general
+-- head and features are centred and scaled to a mean squared norm of 1 over all rows. Predictions are out of fold,
+-- folds stratified within a person; each person's lambda for them is the one with the least out-of-fold log-loss of
+-- the OTHERS (empirical Bayes without a look at his labels); lambda0 is chosen over all. A person whose rows are of
+-- one class keeps the general head.
+-- result: prob and global (P(class 2) of each row; prob out of fold), fold, lambda, lambda0, losses ({lambda, loss} of
+-- the grid), heads {w [U,D] or nil, b list} to add to the general head, users (names), labels, ids, per (for each
+-- person n, positives, lambda, message).
 function users.fit(opts)
   check_options("users.fit", opts, FIT)
   local method = opts.method or "map"
@@ -140,8 +145,8 @@ function users.fit(opts)
 end
 
 --- predict(result, opts) -> list of P(class 2)
--- New rows with the fitted heads: opts.users (ids; somebody unknown gets the general head), opts.offset (general logits) or
--- opts.head, opts.features.
+-- New rows with the fitted heads: opts.users (ids; somebody unknown gets the general head), opts.offset (general
+-- logits) or opts.head, opts.features.
 function users.predict(result, opts)
   check_options("users.predict", opts, { features = true, users = true, offset = true, head = true })
   local known, ids = {}, {}
@@ -150,10 +155,12 @@ function users.predict(result, opts)
   local offset = result.method == "own" and filled(#ids, 0) or general(opts, #ids)
   local w = result.heads.w
   if w and not opts.features then error("users.predict: these heads need features", 2) end
-  return map(core.apply { features = w and opts.features or nil, users = ids, offset = offset, w = w, b = result.heads.b }, sigmoid)
+  return map(core.apply { features = w and opts.features or nil, users = ids, offset = offset, w = w,
+    b = result.heads.b }, sigmoid)
 end
 
-local KEEP = { "precision", "recall", "f1", "mcc", "average_precision", "roc_auc", "accuracy", "balanced_accuracy", "log_loss", "brier" }
+local KEEP = { "precision", "recall", "f1", "mcc", "average_precision", "roc_auc", "accuracy", "balanced_accuracy",
+  "log_loss", "brier" }
 
 local function pick(list, rows, flip)
   local out = {}
@@ -183,12 +190,13 @@ end
 local function judge(u, result, o, p)
   local minority = u.positives * 2 <= u.n and 2 or 1
   local flip = minority == 1
-  local row = { user = u.user, n = u.n, minority_class = minority, minority_n = flip and u.n - u.positives or u.positives,
+  local row = { user = u.user, n = u.n, minority_class = minority,
+    minority_n = flip and u.n - u.positives or u.positives,
     lambda = u.lambda, message = u.message, head = {}, global = {} }
   local y = pick(result.labels, u.rows)
   local head, global = pick(result.prob, u.rows, flip), pick(result.global, u.rows, flip)
-  local options = { positive = minority, resamples = p.resamples, seed = p.seed, level = p.level, threshold = p.threshold,
-    proportion = "clopper-pearson" }
+  local options = { positive = minority, resamples = p.resamples, seed = p.seed, level = p.level,
+    threshold = p.threshold, proportion = "clopper-pearson" }
   for name, prob in pairs { head = head, global = global } do
     local m = eval.binary(prob, y, options)
     for _, k in ipairs(KEEP) do row[name][k] = m[k] end
@@ -241,7 +249,8 @@ local function best_possible(rows)
     n = n + r.n
     sum.best, sum.f1_best = sum.best + r.n * r.best.log_loss, sum.f1_best + r.best.f1 / #rows
     sum.head, sum.f1_head = sum.head + r.n * r.expected_head.log_loss, sum.f1_head + r.expected_head.f1 / #rows
-    sum.global, sum.f1_global = sum.global + r.n * r.expected_global.log_loss, sum.f1_global + r.expected_global.f1 / #rows
+    sum.global = sum.global + r.n * r.expected_global.log_loss
+    sum.f1_global = sum.f1_global + r.expected_global.f1 / #rows
   end
   for _, k in ipairs { "best", "head", "global" } do sum[k] = sum[k] / n end
   sum.share = share(sum.global, sum.head, sum.best)
@@ -249,23 +258,26 @@ local function best_possible(rows)
 end
 
 --- report(result, opts) -> report
--- For whom does the head work? opts: truth (P(class 2) of each row where it is known), level (.95), resamples (300, for
--- a person's MCC and AP), threshold (.5), seed (1). report.rows, one a person: the smaller class's precision, recall, F1 (Clopper-Pearson),
--- MCC, average precision (baseline: prevalence) of head and global, majority_accuracy, log_loss_difference (head minus general,
--- paired t interval), verdict ("better", "worse", "no difference", "not enough data", "one class"), use ("head" only where it is
--- shown to be better, else "global"), with truth also best, expected_head, expected_global, share_of_possible.
--- report.macro: means over persons with intervals from resampling persons; report.pooled: paired log-loss over all rows with
--- persons as the draws; report.counts; report.best (with truth). users.text(report) prints it.
+-- For whom does the head work? opts: truth (P(class 2) of each row where it is known), level (.95), resamples (300,
+-- for a person's MCC and AP), threshold (.5), seed (1).
+-- report.rows, one a person: precision, recall, F1 (Clopper-Pearson), MCC and average precision (baseline: prevalence) of
+-- the smaller class for head and global, majority_accuracy, log_loss_difference (head minus general, paired t
+-- interval), verdict ("better", "worse", "no difference", "not enough data", "one class"), use ("head" only where it
+-- is shown to be better, else "global"); with truth also best, expected_head, expected_global, share_of_possible.
+-- report.macro: means over persons with intervals from resampling persons; report.pooled: paired log-loss over all
+-- rows with persons as the draws; report.counts; report.best (with truth). users.text(report) prints it.
 function users.report(result, opts)
   opts = opts or {}
   check_options("users.report", opts, REPORT)
-  local p = { level = opts.level or .95, resamples = opts.resamples or 300, seed = opts.seed or 1, threshold = opts.threshold or .5 }
+  local p = { level = opts.level or .95, resamples = opts.resamples or 300, seed = opts.seed or 1,
+    threshold = opts.threshold or .5 }
   local o = { truth = opts.truth and as_list(opts.truth) }
   if o.truth and #o.truth ~= #result.labels then
     error(("users.report: truth has %d rows, the result has %d"):format(#o.truth, #result.labels), 2)
   end
   local report = { method = result.method, lambda = result.lambda, lambda0 = result.lambda0, rows = {}, level = p.level,
-    counts = { persons = #result.per, better = 0, worse = 0, ["no difference"] = 0, ["not enough data"] = 0, ["one class"] = 0, fall_back = 0 } }
+    counts = { persons = #result.per, better = 0, worse = 0, ["no difference"] = 0, ["not enough data"] = 0,
+      ["one class"] = 0, fall_back = 0 } }
   for k, u in ipairs(result.per) do
     local row = judge(u, result, o, p)
     report.rows[k] = row
@@ -273,8 +285,8 @@ function users.report(result, opts)
     if row.use == "global" then report.counts.fall_back = report.counts.fall_back + 1 end
   end
   report.macro = macro(report.rows, p)
-  report.pooled = eval.paired(result.prob, result.global, result.labels, { groups = result.ids, level = p.level, seed = p.seed,
-    threshold = p.threshold, resamples = 500, names = { "the heads", "the general head" } })
+  report.pooled = eval.paired(result.prob, result.global, result.labels, { groups = result.ids, level = p.level,
+    seed = p.seed, threshold = p.threshold, resamples = 500, names = { "a head a person", "the general head" } })
   if #result.per < 5 then
     report.pooled.verdict = "not enough data"
     report.pooled.text = ("not enough data for a verdict over persons: there are %d"):format(#result.per)
@@ -299,9 +311,10 @@ end
 local function person_line(r, truth)
   local d = r.log_loss_difference
   local diff = d.low and ("%+.3f [%+.3f,%+.3f]"):format(d.value, d.low, d.high) or "-"
-  local best = truth and (r.share_of_possible and ("%4.0f%%"):format(100 * r.share_of_possible) or "    -") or ""
-  return ("%-14s %4d %4d  %-17s  %-17s  %-17s  %-18s  %.2f %4.2f  %-22s %s %s"):format(tostring(r.user):sub(1, 14), r.n, r.minority_n,
-    cell(r.head.precision), cell(r.head.recall), cell(r.head.f1), cell(r.head.mcc), r.head.average_precision.value or 0 / 0, r.prevalence,
+  local best = truth and (r.share_of_possible and ("%8.0f%%"):format(100 * r.share_of_possible) or "        -") or ""
+  return ("%-14s %4d %4d  %-17s  %-17s  %-17s  %-18s  %4s %4.2f  %-22s %s %s"):format(
+    tostring(r.user):sub(1, 14), r.n, r.minority_n, cell(r.head.precision), cell(r.head.recall), cell(r.head.f1), cell(r.head.mcc),
+    r.head.average_precision.value and ("%.2f"):format(r.head.average_precision.value) or "-", r.prevalence,
     diff, best, r.verdict)
 end
 
@@ -310,10 +323,11 @@ end
 function users.text(report, opts)
   local most, lines = opts and opts.most or 40, {}
   local function say(...) lines[#lines + 1] = (...):format(select(2, ...)) end
-  say("Heads of %d persons, method %s%s; smaller class of each person, out of fold, %g %% intervals", #report.rows, report.method,
+  say("Heads of %d persons, method %s%s; smaller class of each person, out of fold, %g %% intervals",
+    #report.rows, report.method,
     report.lambda and report.lambda < math.huge and (", lambda %g"):format(report.lambda) or "", 100 * report.level)
-  say("%-14s %4s %4s  %-17s  %-17s  %-17s  %-18s  %-4s %-4s  %-22s%s %s", "person", "rows", "few", "precision", "recall", "F1", "MCC", "AP",
-    "prev", "log-loss, head-general", report.best and " possible" or "", "verdict")
+  say("%-14s %4s %4s  %-17s  %-17s  %-17s  %-18s  %-4s %-4s  %-22s%s %s", "person", "rows", "few", "precision",
+    "recall", "F1", "MCC", "AP", "prev", "log-loss, head-general", report.best and "possible " or "", "verdict")
   for i, r in ipairs(report.rows) do
     if i > most then
       say("... and %d more persons", #report.rows - most)
