@@ -91,7 +91,7 @@ typedef struct users_args {
 
 static users_args users_read(lua_State *L) {
   static const char *const known[] = {"features", "labels", "users", "nuser", "offset", "lambda", "lambda0", "folds",
-    "seed", NULL};
+                                      "seed", "sample", NULL};
   users_args a = {0};
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -132,33 +132,25 @@ static void users_pushlist(lua_State *L, const double *v, int64_t n) {
 
 static int users_cross(lua_State *L) {
   users_args a = users_read(L);
-  double *logit = users_block(L, (size_t)(a.n * a.nlambda), sizeof *logit);
-  double *loss = users_block(L, (size_t)(a.nuser * a.nlambda), sizeof *loss);
+  int64_t sample = kk_lua_opt_integer(L, 1, "sample", 400, 0, LUA_MAXINTEGER);
+  double *logit = users_block(L, (size_t)a.n, sizeof *logit), *of = users_block(L, (size_t)a.nuser, sizeof *of);
   double *total = users_block(L, (size_t)a.nlambda, sizeof *total), *fold = users_block(L, (size_t)a.n, sizeof *fold);
-  int *best = users_block(L, (size_t)a.nuser, sizeof *best), top = 0;
+  int top = 0;
   kk_users u;
   kk_err e;
   kk_status st = kk_users_new(&u, a.x, a.n, a.d, a.label, a.user, a.nuser, a.offset, a.folds, a.seed, &e);
   if (!st) {
-    st = kk_users_cross(&u, a.lambda, (int)a.nlambda, a.lambda0, logit, loss, &e);
-    if (!st) top = kk_users_choose(loss, a.nuser, (int)a.nlambda, best);
+    st = kk_users_tune(&u, a.lambda, (int)a.nlambda, a.lambda0, sample, logit, of, total, &top, &e);
     for (int64_t i = 0; i < a.n; i++) fold[i] = u.fold[i] + 1;
     kk_users_free(&u);
   }
   if (st) return kk_lua_fail(L, &e);
-  for (int64_t l = 0; l < a.nlambda; l++) {
-    total[l] = 0;
-    for (int64_t k = 0; k < a.nuser; k++) total[l] += loss[k * a.nlambda + l] / (double)a.n;
-  }
-  for (int64_t i = 0; i < a.n; i++)                       /* each person at the lambda that the others chose */
-    logit[i] = logit[(a.nuser > 1 ? best[a.user[i]] : top) * a.n + i];
-  for (int64_t k = 0; k < a.nuser; k++) loss[k] = a.lambda[a.nuser > 1 ? best[k] : top];
   lua_createtable(L, 0, 5);
   users_pushlist(L, logit, a.n);
   lua_setfield(L, -2, "logit");
   users_pushlist(L, fold, a.n);
   lua_setfield(L, -2, "fold");
-  users_pushlist(L, loss, a.nuser);
+  users_pushlist(L, of, a.nuser);
   lua_setfield(L, -2, "lambdas");
   users_pushlist(L, total, a.nlambda);
   lua_setfield(L, -2, "losses");
@@ -229,7 +221,7 @@ static const kk_reg users_funcs[] = {
   {"cross", users_cross, "cross{labels=, users=, nuser=, offset=, features=, lambda=, ...} -> {logit, fold, lambdas, "
    "losses, best}\n" USERS_ARGS
    "Out-of-fold logits, each person at the lambda that is best for the others; losses: mean log-loss of each lambda "
-   "over all rows."},
+   "over the persons it was searched on: sample (400; 0: all) of them, evenly spread."},
   {"fit", users_fit, "fit{labels=, users=, nuser=, offset=, features=, lambda={number}, ...} -> dw [U,D] (nil without "
    "features), db\n" USERS_ARGS
    "What to add to the general weights and bias for each person, fitted on all rows."},

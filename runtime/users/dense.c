@@ -2,7 +2,9 @@
 
 #include <math.h>
 
-int kk_chol(double *a, int n) {
+#include "base/clones.h"
+
+KK_CLONES int kk_chol(double *a, int n) {
   for (int k = 0; k < n; k++) {
     double *rk = a + (long)k * n;
     if (!(rk[k] > 0) || !isfinite(rk[k])) return k + 1;

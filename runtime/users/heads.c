@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clones.h"
 #include "base/mem.h"
 #include "base/slots.h"
 #include "base/stop.h"
@@ -185,7 +186,7 @@ static double users_objective(solver *s, double lambda, double lambda0) {
 }
 
 /* step = (Newton's next theta) - theta, primal: H step = -gradient. 0 when H is not positive. */
-static int users_step_primal(solver *s, double lambda, double lambda0) {
+KK_CLONES static int users_step_primal(solver *s, double lambda, double lambda0) {
   int r = s->r, q = r + 1;
   memset(s->system, 0, (size_t)q * (size_t)q * sizeof(double));
   for (int j = 0; j < q; j++) {
@@ -286,6 +287,7 @@ static void users_cross_one(const cross *c, int64_t k, char *mem) {
   solver s;
   double *loss = c->loss + k * c->nlambda;
   for (int l = 0; l < c->nlambda; l++) loss[l] = 0;
+  if (u->take && !u->take[k]) return;
   if (!kk_users_one_class(u, k)) {
     users_open(&s, u, k, c->r, mem);
     for (int fold = 0; fold < u->folds[k]; fold++) {
@@ -348,13 +350,13 @@ int kk_users_choose(const double *loss, int64_t nuser, int nlambda, int *best) {
     if (total < least) least = total, top = l;
   }
   if (!best) return top;
-  for (int64_t k = 0; k < nuser; k++) best[k] = 0;
   for (int64_t k = 0; k < nuser; k++) {
+    best[k] = 0;
     least = INFINITY;
     for (int l = 0; l < nlambda; l++) {
-      double total = 0;
-      for (int64_t other = 0; other < nuser; other++) total += other == k ? 0 : loss[other * nlambda + l];
-      if (total < least) least = total, best[k] = l;
+      double others = 0;                   /* summed anew, not total - own: exactly free of the person */
+      for (int64_t other = 0; other < nuser; other++) others += other == k ? 0 : loss[other * nlambda + l];
+      if (others < least) least = others, best[k] = l;
     }
   }
   return top;

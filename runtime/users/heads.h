@@ -25,6 +25,7 @@ typedef struct kk_users {
   int32_t *folds;                /* [U] folds of person u: no more than rows */
   int64_t *positives;            /* [U] */
   double *mean, scale;           /* [D]; z = (x - mean) / scale */
+  const uint8_t *take;           /* [U] kk_users_cross works on these persons; NULL = all. Borrowed. */
   void *block;
   size_t bytes;
 } kk_users;
@@ -44,6 +45,11 @@ kk_status kk_users_cross(const kk_users *u, const double *lambda, int nlambda, d
 /* The lambda with the least total loss, and for each person the one with the least total over the
 ** OTHER persons, so that nobody's report is tuned on his own labels. best may be NULL. */
 int kk_users_choose(const double *loss, int64_t nuser, int nlambda, int *best);
+/* Out-of-fold logits [N] of everybody at lambda_of [U]. The grid is searched on at most `sample` persons
+** (evenly spread; 0 = all) who have both classes: each of them gets the lambda that the others of the sample
+** chose, everybody else the one that the sample chose. total [nlambda]: mean log-loss over the sample. */
+kk_status kk_users_tune(kk_users *u, const double *lambda, int nlambda, double lambda0, int64_t sample, double *logit,
+                        double *lambda_of, double *total, int *top, kk_err *e);
 /* Heads on all rows: what to add to the general w [U,D] and b [U], in units of x. */
 kk_status kk_users_fit(const kk_users *u, double lambda, double lambda0, float *dw, double *db, kk_err *e);
 

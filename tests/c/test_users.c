@@ -137,6 +137,32 @@ static void a_person_is_not_judged_by_a_lambda_chosen_on_his_labels(void **state
   assert_int_equal(best[1], 0);
 }
 
+static void tuning_on_a_sample_leaves_each_person_out(void **state) {
+  (void)state;
+  static double tuned[N], of[U], total[L];
+  int top, best[U];
+  kk_users u;
+  simulate(16, 2, .7);
+  for (int i = 0; i < N; i++) label[i] = user[i] == 7 ? 0 : label[i];
+  assert_int_equal(kk_users_new(&u, x, N, 16, label, user, U, offset, 5, 1, &err), KK_OK);
+  assert_int_equal(kk_users_cross(&u, grid, L, .5, logit, loss, &err), KK_OK);
+  memset(loss + 7 * L, 0, L * sizeof *loss);          /* one class: no say */
+  int want = kk_users_choose(loss, U, L, best);
+  assert_int_equal(kk_users_tune(&u, grid, L, .5, 0, tuned, of, total, &top, &err), KK_OK);
+  assert_int_equal(top, want);
+  for (int i = 0; i < N; i++)
+    if (user[i] != 7) assert_true(of[user[i]] == grid[best[user[i]]] && tuned[i] == logit[best[user[i]] * N + i]);
+    else assert_true(tuned[i] == offset[i]);
+  assert_int_equal(kk_users_tune(&u, grid, L, .5, 10, tuned, of, total, &top, &err), KK_OK);
+  for (int i = 0; i < N; i++) {                       /* the solver's start differs, not its end */
+    int l = 0;
+    while (grid[l] != of[user[i]]) l++;
+    if (user[i] != 7) assert_true(fabs(tuned[i] - logit[l * N + i]) < 1e-4);
+  }
+  assert_true(mean_loss(tuned) < mean_loss(offset) - .01);
+  kk_users_free(&u);
+}
+
 static void folds_are_stratified_within_a_person(void **state) {
   (void)state;
   kk_users u;
@@ -239,6 +265,7 @@ int main(void) {
     cmocka_unit_test(heads_toward_the_general_one_beat_it_and_heads_of_ones_own),
     cmocka_unit_test(equal_tastes_choose_a_strong_pull_and_cost_nothing),
     cmocka_unit_test(a_person_is_not_judged_by_a_lambda_chosen_on_his_labels),
+    cmocka_unit_test(tuning_on_a_sample_leaves_each_person_out),
     cmocka_unit_test(folds_are_stratified_within_a_person),
     cmocka_unit_test(one_class_keeps_the_general_head),
     cmocka_unit_test(a_row_out_of_fold_does_not_see_its_own_label),

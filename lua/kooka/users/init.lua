@@ -260,8 +260,8 @@ end
 --- report(result, opts) -> report
 -- For whom does the head work? opts: truth (P(class 2) of each row where it is known), level (.95), resamples (300,
 -- for a person's MCC and AP), threshold (.5), seed (1).
--- report.rows, one a person: precision, recall, F1 (Clopper-Pearson), MCC and average precision (baseline: prevalence) of
--- the smaller class for head and global, majority_accuracy, log_loss_difference (head minus general, paired t
+-- report.rows, one a person: precision, recall, F1 (Clopper-Pearson), MCC and average precision (baseline: prevalence)
+-- of the smaller class for head and global, majority_accuracy, log_loss_difference (head minus general, paired t
 -- interval), verdict ("better", "worse", "no difference", "not enough data", "one class"), use ("head" only where it
 -- is shown to be better, else "global"); with truth also best, expected_head, expected_global, share_of_possible.
 -- report.macro: means over persons with intervals from resampling persons; report.pooled: paired log-loss over all
@@ -313,7 +313,8 @@ local function person_line(r, truth)
   local diff = d.low and ("%+.3f [%+.3f,%+.3f]"):format(d.value, d.low, d.high) or "-"
   local best = truth and (r.share_of_possible and ("%8.0f%%"):format(100 * r.share_of_possible) or "        -") or ""
   return ("%-14s %4d %4d  %-17s  %-17s  %-17s  %-18s  %4s %4.2f  %-22s %s %s"):format(
-    tostring(r.user):sub(1, 14), r.n, r.minority_n, cell(r.head.precision), cell(r.head.recall), cell(r.head.f1), cell(r.head.mcc),
+    tostring(r.user):sub(1, 14), r.n, r.minority_n, cell(r.head.precision), cell(r.head.recall), cell(r.head.f1),
+    cell(r.head.mcc),
     r.head.average_precision.value and ("%.2f"):format(r.head.average_precision.value) or "-", r.prevalence,
     diff, best, r.verdict)
 end
