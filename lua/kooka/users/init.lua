@@ -327,7 +327,7 @@ function users.text(report, opts)
   say("Heads of %d persons, method %s%s; smaller class of each person, out of fold, %g %% intervals",
     #report.rows, report.method,
     report.lambda and report.lambda < math.huge and (", lambda %g"):format(report.lambda) or "", 100 * report.level)
-  say("%-14s %4s %4s  %-17s  %-17s  %-17s  %-18s  %-4s %-4s  %-22s%s %s", "person", "rows", "few", "precision",
+  say("%-14s %4s %4s  %-17s  %-17s  %-17s  %-18s  %-4s %-4s  %-22s %s %s", "person", "rows", "few", "precision",
     "recall", "F1", "MCC", "AP", "prev", "log-loss, head-general", report.best and "possible " or "", "verdict")
   for i, r in ipairs(report.rows) do
     if i > most then
