@@ -2,7 +2,7 @@
 ** gradients. Views and indexing: bind_view.c; printing: bind_print.c. */
 #include <string.h>
 
-#include "lua/lua_scope.h"
+#include "lua/lua_tensor.h"
 
 /* The handle exists, empty and collectable, before the tensor does: if anything raises in between,
 ** __gc finds NULL and there is nothing to leak. */
@@ -30,7 +30,7 @@ kk_tensor *kk_lua_checktensor(lua_State *L, int arg) {
   return *h;
 }
 
-static kk_dtype tensor_optdtype(lua_State *L, int arg, kk_dtype dflt) {
+kk_dtype kk_lua_optdtype(lua_State *L, int arg, kk_dtype dflt) {
   kk_dtype d = dflt;
   const char *name = luaL_optstring(L, arg, NULL);
   if (name && !kk_dtype_parse(name, &d))
@@ -38,8 +38,7 @@ static kk_dtype tensor_optdtype(lua_State *L, int arg, kk_dtype dflt) {
   return d;
 }
 
-/* A shape from a list of sizes at arg, or from numbers at arg, arg + 1, ...; *next: the argument behind. */
-static kk_shape tensor_checkshape(lua_State *L, int arg, int *next) {
+kk_shape kk_lua_checkshape(lua_State *L, int arg, bool hole, int *next) {
   kk_shape s = {0};
   bool list = lua_istable(L, arg);
   lua_Integer n = list ? (lua_Integer)lua_rawlen(L, arg) : 0;
@@ -54,17 +53,54 @@ static kk_shape tensor_checkshape(lua_State *L, int arg, int *next) {
     if (list) lua_rawgeti(L, arg, i + 1);
     else lua_pushvalue(L, arg + i);
     s.n[i] = lua_tointegerx(L, -1, &ok);
-    luaL_argcheck(L, ok && s.n[i] >= 0, arg, "sizes are integers, 0 or more");
+    luaL_argcheck(L, ok && (s.n[i] >= 0 || (hole && s.n[i] == -1)), arg, "sizes are integers, 0 or more");
     lua_pop(L, 1);
   }
   s.ndim = (int)n;
   return s;
 }
 
+int kk_lua_checkdim(lua_State *L, int arg, int ndim, int dflt) {
+  lua_Integer d;
+  if (lua_isnoneornil(L, arg)) return dflt;
+  d = luaL_checkinteger(L, arg);
+  if (d < 0) d += ndim + 1;
+  if (d < 1 || d > ndim)
+    luaL_argerror(L, arg, lua_pushfstring(L, "dimension %I, expected 1..%d or -%d..-1", luaL_checkinteger(L, arg), ndim, ndim));
+  return (int)d - 1;
+}
+
+kk_tensor *kk_lua_apply(lua_State *L, const char *name, int nin, kk_tensor *const *in, const double *opt) {
+  const kk_op *op = kk_op_find(name);
+  kk_args a = {.nin = nin, .opt = opt};
+  kk_tensor *out[KK_MAXOUT] = {0}, **h;
+  kk_err e;
+  kk_tape *scope = kk_lua_scope(L);
+  kk_lua_pressure(L);
+  h = kk_lua_newtensor(L);
+  memcpy(a.in, in, sizeof in[0] * (size_t)nin);
+  if (kk_op_run(op, &a, scope, out, &e)) kk_lua_fail(L, &e);
+  *h = out[0];
+  for (int i = 1; i < KK_MAXOUT; i++) kk_unref(out[i]);
+  return *h;
+}
+
+void kk_lua_checkwrite(lua_State *L, kk_tensor *t, const char *who) {
+  kk_err e;
+  if (kk_wants_grad(t))
+    for (const kk_ltape *h = kk_lua_ctx(L)->current; h; h = h->older)
+      if (h->thread == L && h->t && h->t->records && !h->t->used)
+        luaL_error(L, "%s: the gradient of this tensor is being recorded; write before the tape opens, into t:detach() "
+                   "outside it, or build a new tensor with where, masked_fill, index_add or cat", who);
+  if (kk_writable(t, who, &e)) kk_lua_fail(L, &e);
+}
+
+int kk_lua_done(lua_State *L, kk_status st, const kk_err *e) { return st ? kk_lua_fail(L, e) : 1; }
+
 static int tensor_filled(lua_State *L, double value) {
   int next;
-  kk_shape s = tensor_checkshape(L, 1, &next);
-  kk_dtype d = tensor_optdtype(L, next, KK_F32);
+  kk_shape s = kk_lua_checkshape(L, 1, false, &next);
+  kk_dtype d = kk_lua_optdtype(L, next, KK_F32);
   kk_tensor **h;
   kk_err e;
   kk_lua_pressure(L);
@@ -81,11 +117,11 @@ static int tensor_full(lua_State *L) {
   kk_shape s;
   int next;
   double v = luaL_checknumber(L, 2);
-  kk_dtype d = tensor_optdtype(L, 3, KK_F32);
+  kk_dtype d = kk_lua_optdtype(L, 3, KK_F32);
   kk_tensor **h;
   kk_err e;
   luaL_checktype(L, 1, LUA_TTABLE);
-  s = tensor_checkshape(L, 1, &next);
+  s = kk_lua_checkshape(L, 1, false, &next);
   kk_lua_pressure(L);
   h = kk_lua_newtensor(L);
   if (kk_tensor_new(d, &s, h, &e)) return kk_lua_fail(L, &e);
@@ -141,7 +177,7 @@ static void tensor_read(lua_State *L, int arg, kk_tensor *t, int dim, int64_t *a
 }
 
 static int tensor_new(lua_State *L) {
-  kk_dtype d = tensor_optdtype(L, 2, KK_F32);
+  kk_dtype d = kk_lua_optdtype(L, 2, KK_F32);
   kk_shape s = tensor_listshape(L, 1);
   kk_tensor **h;
   kk_err e;
@@ -158,7 +194,7 @@ static int tensor_new(lua_State *L) {
 
 static int tensor_arange(lua_State *L) {
   double from = luaL_checknumber(L, 1), to = luaL_checknumber(L, 2), step = luaL_optnumber(L, 3, 1);
-  kk_dtype d = tensor_optdtype(L, 4, KK_F32);
+  kk_dtype d = kk_lua_optdtype(L, 4, KK_F32);
   kk_shape s = {.ndim = 1};
   kk_tensor **h;
   kk_err e;

@@ -1,6 +1,8 @@
 /* each.c -- walks for element-wise ops, cut into chunks by size alone. */
 #include "op/each.h"
 
+#include <string.h>
+
 kk_each kk_each_plan(const kk_call *c, int nin) {
   const kk_shape *s = &c->any;
   kk_each p = {.nin = nin, .numel = kk_numel(s)};
@@ -113,6 +115,16 @@ static void each_chunk2_grad(void *arg, int64_t begin, int64_t end) {
 void kk_each2_grad(kk_call *c, int input, kk_grow2 *row) {
   each_job j = {.c = c, .p = kk_each_plan(c, 2), .input = input, .grow2 = row};
   if (c->din[input]) kk_pool_for(j.p.numel, KK_GRAIN, each_chunk2_grad, &j);
+}
+
+void kk_copy_run(void *dst, int64_t sd, const void *src, int64_t ss, int64_t n, size_t size) {
+  if (sd == 1 && ss == 1) memcpy(dst, src, (size_t)n * size);
+  else if (size == 4)
+    for (int64_t i = 0; i < n; i++) ((uint32_t *)dst)[i * sd] = ((const uint32_t *)src)[i * ss];
+  else if (size == 8)
+    for (int64_t i = 0; i < n; i++) ((uint64_t *)dst)[i * sd] = ((const uint64_t *)src)[i * ss];
+  else
+    for (int64_t i = 0; i < n; i++) ((uint8_t *)dst)[i * sd] = ((const uint8_t *)src)[i * ss];
 }
 
 /* x to the power of p; false when it leaves 64 bits. */

@@ -39,6 +39,9 @@ void kk_each1_grad(kk_call *c, kk_grow1 *row);
 void kk_each2(kk_call *c, kk_row2 *row);
 void kk_each2_grad(kk_call *c, int input, kk_grow2 *row);   /* does nothing when nobody wants that gradient */
 
+/* Copies n elements of size bytes (1, 4 or 8) from every ss-th to every sd-th place. */
+void kk_copy_run(void *dst, int64_t sd, const void *src, int64_t ss, int64_t n, size_t size);
+
 /* A value check for integers, which must not wrap silently: kind is '+', '-', '*' (the result fits the
 ** type), '/' (the divisor is not 0), 'n' (the negative fits) or '^' (the power fits). */
 kk_status kk_each_check(const kk_call *c, char kind, kk_err *e);
