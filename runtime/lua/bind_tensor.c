@@ -79,7 +79,7 @@ kk_tensor *kk_lua_apply(lua_State *L, const char *name, int nin, kk_tensor *cons
   kk_lua_pressure(L);
   h = kk_lua_newtensor(L);
   memcpy(a.in, in, sizeof in[0] * (size_t)nin);
-  if (kk_op_run(op, &a, scope, out, &e)) kk_lua_fail(L, &e);
+  if (kk_op_run(op, &a, scope, out, &e)) luaL_error(L, "%s", e.msg);
   *h = out[0];
   for (int i = 1; i < KK_MAXOUT; i++) kk_unref(out[i]);
   return *h;
