@@ -34,7 +34,8 @@ static double *linalg_matrix(lua_State *L, int arg, const char *who, bool square
   kk_err e;
   double *p;
   if (kk_blas_ready(&e)) luaL_error(L, "%s: %s", who, e.msg);
-  if (t->shape.ndim != 2 || kk_numel(&t->shape) == 0 || (square && t->shape.n[0] != t->shape.n[1]) || t->shape.n[0] > 32768 || t->shape.n[1] > 32768)
+  if (t->shape.ndim != 2 || kk_numel(&t->shape) == 0 || (square && t->shape.n[0] != t->shape.n[1]) ||
+      t->shape.n[0] > 32768 || t->shape.n[1] > 32768)
     luaL_argerror(L, arg, lua_pushfstring(L, "%s: expected a %smatrix [%s] of at most 32768 rows and columns, got %s", who,
                                           square ? "square " : "", square ? "N,N" : "M,N", kk_shape_str(&t->shape, b)));
   *m = t->shape.n[0];

@@ -2,7 +2,7 @@
 #include "op/each.h"
 
 KK_ROWS2(add_rows, x + y)
-KK_GRAD2(add_grad, g)
+KK_CLONES KK_GRAD2(add_grad, g)
 
 static kk_status add_check(const kk_call *c, kk_err *e) { return kk_each_check(c, '+', e); }
 static void add_forward(kk_call *c) { kk_each2(c, add_rows[kk_type(c->in[0])]); }

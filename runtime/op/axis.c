@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/clones.h"
+
 enum { BLOCK = 16384, COLUMNS = 64 };
 
 static int axis_dim(const kk_shape *s, double dim) { return dim < 0 ? (int)dim + s->ndim : (int)dim - 1; }
@@ -64,6 +66,12 @@ bool kk_reduce_sample(int variant, kk_sample *s) {
   return variant < 3;
 }
 
+bool kk_reduce_sample_apart(int variant, kk_sample *s) {
+  s->lo[0] = -20;
+  s->hi[0] = 20;
+  return kk_reduce_sample(variant, s);
+}
+
 bool kk_axis_sample(int variant, kk_sample *s) {
   static const kk_shape flat = {2, {3, 4}};
   s->shape[0] = flat;
@@ -92,7 +100,7 @@ void kk_axis_each(kk_call *c, kk_axis a, kk_line_fn *fn) {
   kk_pool_for(a.outer * a.inner, 1 + BLOCK / (a.n + 8), axis_lines, &j);
 }
 
-double kk_line_sum(const kk_real *x, int64_t n, int64_t stride, double minus, int power) {
+KK_CLONES double kk_line_sum(const kk_real *x, int64_t n, int64_t stride, double minus, int power) {
   enum { LANES = 8 };
   double s[LANES] = {0}, rest = 0;
   int64_t i = 0;

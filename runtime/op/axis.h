@@ -41,6 +41,7 @@ kk_status kk_reduce_shape(kk_call *c, kk_shape *out, kk_err *e);   /* every outp
 static inline kk_axis kk_reduce_axis(const kk_call *c) { return kk_axis_of(&c->in[0]->shape, c->opt[0]); }
 /* Generic test: over all elements of [3,4], then the middle of [2,3,2], then the last, kept. */
 bool kk_reduce_sample(int variant, kk_sample *s);
+bool kk_reduce_sample_apart(int variant, kk_sample *s);   /* the same; no two elements nearly equal */
 /* Generic test: last dimension of [3,4], then the first. */
 bool kk_axis_sample(int variant, kk_sample *s);
 

@@ -1,7 +1,7 @@
 /* div.c -- the quotient of two tensors. */
 #include "op/each.h"
 
-KK_ROW2(div_row, kk_real, kk_real, x / y)
+KK_CLONES KK_ROW2(div_row, kk_real, kk_real, x / y)
 KK_GRAD2(div_dx, g / y)
 KK_GRAD2(div_dy, -g * z / y)
 

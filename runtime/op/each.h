@@ -3,12 +3,9 @@
 #ifndef KK_EACH_H
 #define KK_EACH_H
 
+#include "base/clones.h"
 #include "base/pool.h"
 #include "op/op.h"
-
-#ifndef KK_CLONES
-#define KK_CLONES
-#endif
 
 enum { KK_GRAIN = 32768, KK_GRAIN_SLOW = 4096 };   /* elements of one chunk: cheap loops, loops with exp and the like */
 
@@ -46,9 +43,9 @@ void kk_copy_run(void *dst, int64_t sd, const void *src, int64_t ss, int64_t n, 
 ** type), '/' (the divisor is not 0), 'n' (the negative fits) or '^' (the power fits). */
 kk_status kk_each_check(const kk_call *c, char kind, kk_err *e);
 
-/* y[i] = expr(x), x of type T, y of type Y; opt[] are the options. */
+/* y[i] = expr(x), x of type T, y of type Y; opt[] are the options. Write KK_CLONES in front where wider registers help. */
 #define KK_ROW1(name, T, Y, expr)                                                                \
-  KK_CLONES static void name(void *yv, const void *xv, int64_t n, const double *opt) {           \
+  static void name(void *yv, const void *xv, int64_t n, const double *opt) {           \
     Y *restrict y_ = yv;                                                                         \
     const T *x_ = xv;                                                                            \
     (void)opt;                                                                                   \
@@ -56,14 +53,14 @@ kk_status kk_each_check(const kk_call *c, char kind, kk_err *e);
   }
 /* The same for every type: a table indexed by kk_dtype. */
 #define KK_ROWS1(name, expr)                                                                     \
-  KK_ROW1(name##_f, kk_real, kk_real, expr)                                                      \
+  KK_CLONES KK_ROW1(name##_f, kk_real, kk_real, expr)                                            \
   KK_ROW1(name##_i, int32_t, int32_t, expr)                                                      \
   KK_ROW1(name##_l, int64_t, int64_t, expr)                                                      \
   KK_ROW1(name##_u, uint8_t, uint8_t, expr)                                                      \
   static kk_row1 *const name[KK_NDTYPE] = {name##_f, name##_i, name##_l, name##_u};
 /* d[i] += expr(x, y, g) */
 #define KK_GRAD1(name, expr)                                                                     \
-  KK_CLONES static void name(kk_real *d, const kk_real *g_, const kk_real *y_, const kk_real *x_, int64_t n, \
+  static void name(kk_real *d, const kk_real *g_, const kk_real *y_, const kk_real *x_, int64_t n, \
                              const double *opt) {                                                \
     (void)opt, (void)x_, (void)y_;                                                               \
     for (int64_t i = 0; i < n; i++) {                                                            \
@@ -74,7 +71,7 @@ kk_status kk_each_check(const kk_call *c, char kind, kk_err *e);
   }
 /* z[i] = expr(x, y): the cases that the compiler can vectorise, then the general one. */
 #define KK_ROW2(name, T, Z, expr)                                                                \
-  KK_CLONES static void name(void *zv, const void *xv, int64_t sx, const void *yv, int64_t sy, int64_t n) { \
+  static void name(void *zv, const void *xv, int64_t sx, const void *yv, int64_t sy, int64_t n) { \
     Z *restrict z = zv;                                                                          \
     const T *x_ = xv, *y_ = yv;                                                                  \
     if (sx == 1 && sy == 1)                                                                      \
@@ -86,7 +83,7 @@ kk_status kk_each_check(const kk_call *c, char kind, kk_err *e);
       for (int64_t i = 0; i < n; i++) { const T x = x_[i * sx], y = y_[i * sy]; z[i] = (Z)(expr); } \
   }
 #define KK_ROWS2(name, expr)                                                                     \
-  KK_ROW2(name##_f, kk_real, kk_real, expr)                                                      \
+  KK_CLONES KK_ROW2(name##_f, kk_real, kk_real, expr)                                            \
   KK_ROW2(name##_i, int32_t, int32_t, expr)                                                      \
   KK_ROW2(name##_l, int64_t, int64_t, expr)                                                      \
   KK_ROW2(name##_u, uint8_t, uint8_t, expr)                                                      \
@@ -100,7 +97,7 @@ kk_status kk_each_check(const kk_call *c, char kind, kk_err *e);
   static kk_row2 *const name[KK_NDTYPE] = {name##_f, name##_i, name##_l, name##_u};
 /* d[i] += expr(x, y, z, g) */
 #define KK_GRAD2(name, expr)                                                                     \
-  KK_CLONES static void name(kk_real *d, const kk_real *g_, const kk_real *z_, const kk_real *x_, int64_t sx, \
+  static void name(kk_real *d, const kk_real *g_, const kk_real *z_, const kk_real *x_, int64_t sx, \
                              const kk_real *y_, int64_t sy, int64_t n) {                         \
     (void)z_;                                                                                    \
     for (int64_t i = 0; i < n; i++) {                                                            \

@@ -2,7 +2,7 @@
 #include "op/each.h"
 #include "op/vmath.h"
 
-KK_ROW1(exp_row, kk_real, kk_real, kk_exp(x))
+KK_CLONES KK_ROW1(exp_row, kk_real, kk_real, kk_exp(x))
 KK_GRAD1(exp_grad, g * y)
 
 static void exp_forward(kk_call *c) { kk_each1(c, exp_row, KK_GRAIN_SLOW); }

@@ -28,5 +28,5 @@ const kk_op kk_op_max = {
   .check = kk_reduce_check_some,
   .forward = max_forward,
   .backward = max_backward,
-  .sample = kk_reduce_sample,
+  .sample = kk_reduce_sample_apart,
 };

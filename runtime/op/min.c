@@ -28,5 +28,5 @@ const kk_op kk_op_min = {
   .check = kk_reduce_check_some,
   .forward = min_forward,
   .backward = min_backward,
-  .sample = kk_reduce_sample,
+  .sample = kk_reduce_sample_apart,
 };

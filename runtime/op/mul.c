@@ -2,8 +2,8 @@
 #include "op/each.h"
 
 KK_ROWS2(mul_rows, x * y)
-KK_GRAD2(mul_dx, g * y)
-KK_GRAD2(mul_dy, g * x)
+KK_CLONES KK_GRAD2(mul_dx, g * y)
+KK_CLONES KK_GRAD2(mul_dy, g * x)
 
 static kk_status mul_check(const kk_call *c, kk_err *e) { return kk_each_check(c, '*', e); }
 static void mul_forward(kk_call *c) { kk_each2(c, mul_rows[kk_type(c->in[0])]); }

@@ -54,7 +54,8 @@ static bool norm_sample(int variant, kk_sample *s) {
   if (variant > 4) return false;
   kk_reduce_sample(variant % 3, s);
   s->opt[P] = p[variant];
-  s->lo[0] = variant == 3 ? 0.1 : -1;
+  s->lo[0] = variant == 3 ? 0.1 : variant == 4 ? -20 : -1;
+  s->hi[0] = variant == 4 ? 20 : 1;
   return true;
 }
 

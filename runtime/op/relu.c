@@ -1,7 +1,7 @@
 /* relu.c -- the rectifier. */
 #include "op/each.h"
 
-KK_ROW1(relu_row, kk_real, kk_real, x < 0 ? 0 : x)
+KK_CLONES KK_ROW1(relu_row, kk_real, kk_real, x < 0 ? 0 : x)
 KK_GRAD1(relu_grad, x > 0 ? g : 0)
 
 static void relu_forward(kk_call *c) { kk_each1(c, relu_row, KK_GRAIN); }

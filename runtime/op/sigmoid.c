@@ -2,7 +2,7 @@
 #include "op/each.h"
 #include "op/vmath.h"
 
-KK_ROW1(sigmoid_row, kk_real, kk_real, kk_sigmoid(x))
+KK_CLONES KK_ROW1(sigmoid_row, kk_real, kk_real, kk_sigmoid(x))
 KK_GRAD1(sigmoid_grad, g * y * (1 - y))
 
 static void sigmoid_forward(kk_call *c) { kk_each1(c, sigmoid_row, KK_GRAIN_SLOW); }

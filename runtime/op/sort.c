@@ -22,6 +22,8 @@ static void sort_backward(kk_call *c) { kk_axis_each(c, kk_axis_of(&c->in[0]->sh
 static bool sort_sample(int variant, kk_sample *s) {
   kk_axis_sample(variant, s);
   s->opt[1] = variant;
+  s->lo[0] = -20;
+  s->hi[0] = 20;
   return variant < 2;
 }
 

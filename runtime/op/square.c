@@ -1,7 +1,7 @@
 /* square.c -- the square. */
 #include "op/each.h"
 
-KK_ROW1(square_row, kk_real, kk_real, x * x)
+KK_CLONES KK_ROW1(square_row, kk_real, kk_real, x * x)
 KK_GRAD1(square_grad, 2 * g * x)
 
 static void square_forward(kk_call *c) { kk_each1(c, square_row, KK_GRAIN); }

@@ -87,6 +87,8 @@ static bool topk_sample(int variant, kk_sample *s) {
   s->opt[K] = 2;
   s->opt[DIM] = variant ? 1 : -1;
   s->opt[SMALLEST] = variant;
+  s->lo[0] = -20;
+  s->hi[0] = 20;
   return variant < 2;
 }
 
