@@ -167,7 +167,8 @@ static void folds_are_stratified_within_a_person(void **state) {
   (void)state;
   kk_users u;
   simulate(16, 0, 0);
-  for (int i = 0; i < N; i++) label[i] = user[i] == 3 ? i / U < 4 : label[i];   /* 96 to 4 */
+  for (int i = 0; i < N; i++)
+    if (user[i] == 3) label[i] = i / U < 4;           /* 96 to 4 */
   assert_int_equal(kk_users_new(&u, x, N, 16, label, user, U, offset, 4, 1, &err), KK_OK);
   int pos[4] = {0}, all[4] = {0};
   for (int i = 0; i < N; i++)
