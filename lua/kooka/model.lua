@@ -101,7 +101,8 @@ end
 function Model:save(folder)
   local ok, message, code = core.sys.mkdir_p(folder)
   if ok then ok, message, code = self.network:save(folder .. "/model.safetensors", { format = "kooka" }) end
-  if ok then ok, message, code = self.tokenizer:save(folder .. "/tokenizer.model") end
+  if ok then ok, message, code = core.sys.read_file(self.tokenizer.path) end
+  if ok then ok, message, code = core.sys.write_file(folder .. "/tokenizer.model", ok) end
   if ok then
     ok, message, code = core.sys.write_file(folder .. "/config.json", core.json.encode(self.config, { pretty = true }) .. "\n")
   end

@@ -62,8 +62,8 @@ end
 
 --- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
 -- Stage `name`: the encoder of language model file `from` and a new head. First the head alone (head_epochs at head_lr), then
--- everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle. labels: class of each text, from 1;
--- rows: texts to train on (repeats allowed: oversampling); valid_rows: texts to watch. smoothing, weights, drop, decay, clip, batch.
+-- everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle. labels: class of each text, from 1
+-- (or shares: a list of class shares for each); rows: texts to train on (repeats allowed: oversampling); valid_rows: texts to watch. smoothing, weights, drop, decay, clip, batch.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   options.drop, options.classes, options.smoothing, options.weights = o.drop, o.classes or 2, o.smoothing, o.weights
@@ -82,9 +82,10 @@ function ulmfit.classifier(run, tok, o)
       end
       network.encoder:load_state(encoder)
     end
-    local corpus, labels = m:encode(o.texts), core.tensor(o.labels, "int32"):keep()
-    local train = m:source(corpus, labels, { rows = o.rows, train = true, batch = o.batch, seed = o.seed })
-    local valid = o.valid_rows and m:source(corpus, labels, { rows = o.valid_rows, batch = 128 })
+    local corpus = m:encode(o.texts)
+    local targets = (o.shares and core.tensor(o.shares) or core.tensor(o.labels, "int32")):keep()
+    local train = m:source(corpus, targets, { rows = o.rows, train = true, batch = o.batch, seed = o.seed })
+    local valid = o.valid_rows and m:source(corpus, targets, { rows = o.valid_rows, batch = 128 })
     local groups = network:groups()
     local fit = {
       model = network, train = train, valid = valid, decay = o.decay or .01, clip = o.clip or .25, moms = o.moms or { .8, .7 },

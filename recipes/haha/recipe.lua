@@ -19,12 +19,11 @@ local ulmfit = require "kooka.ulmfit"
 local FUNNY = 2                            -- class labels count from 1: 1 no humour, 2 humour
 
 local function read(p)
-  local train = kooka.try(csv.read(p.data .. "/haha_2019_train.csv", { columns = { "id", "text", "is_humor" } }))
+  local train = kooka.try(csv.read(p.data .. "/haha_2019_train.csv", { columns = { "id", "text", "is_humor", "funniness_average" } }))
   local test = kooka.try(csv.read(p.data .. "/haha_2019_test.csv", { columns = { "id", "text" } }))
   local flags = kooka.try(csv.numbers(train, "is_humor", { min = 0, max = 1, integer = true }))
-  local labels, funny = {}, nil
+  local labels, funny = {}, kooka.try(csv.numbers(train, "funniness_average", { null = "NULL" }))
   for i, flag in ipairs(flags) do labels[i] = flag + 1 end
-  if train.funniness_average then funny = csv.numbers(train, "funniness_average", { null = 0 }) end
   if p.rows > 0 and p.rows < #labels then   -- smoke runs: a part of the rows
     for i = #labels, p.rows + 1, -1 do labels[i], train.text[i], train.id[i] = nil, nil, nil end
   end
@@ -99,7 +98,7 @@ local function mean_funniness(d)
   return n > 0 and sum / n or 0
 end
 
-local SHOWN = { "f1", "precision", "recall", "accuracy", "mcc", "ap", "log_loss", "brier" }
+local SHOWN = { "f1", "precision", "recall", "accuracy", "mcc", "average_precision", "roc_auc", "log_loss", "brier" }
 
 local function score(run, p, d, out)
   local prob, bayes, labels, groups = {}, {}, {}, {}
@@ -117,10 +116,11 @@ local function score(run, p, d, out)
     run:metric("nbsvm_" .. name .. "_humor", b)
     rows[#rows + 1] = { name, tables.metric(a), tables.metric(b), a.baseline and ("%.3f"):format(a.baseline) or "-" }
   end
-  local against = eval.paired(prob, bayes, labels, options)
+  local against = eval.paired(prob, bayes, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples, metric = "f1",
+    names = { "ULMFiT", "NB-SVM" } })
   local columns = { "metric", "ULMFiT", "NB-SVM", "majority" }
   run:say("%s", tables.text { columns = columns, rows = rows })
-  run:say("%s", against.verdict)
+  run:say("%s", against.text)
   return { columns = columns, rows = rows, paired = against, prob = prob, labels = labels, groups = groups }
 end
 
@@ -128,9 +128,9 @@ local function write_report(run, p, d, out, s, told)
   local r = report.new { title = "HAHA 2019", first_line = told }
   r:section "Held-out rows of the training file"
   r:table { columns = s.columns, rows = s.rows }
-  r:text(s.paired.verdict)
+  r:text(s.paired.text)
   r:section "Calibration"
-  r:svg(plot.svg.calibration { prob = s.prob, label = s.labels, positive = FUNNY })
+  r:svg(plot.svg.calibration { prob = s.prob, label = s.labels })
   r:section "Settings"
   local rows = {}
   for k, v in pairs(p) do rows[#rows + 1] = { k, tostring(v) } end

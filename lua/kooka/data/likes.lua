@@ -103,34 +103,38 @@ local function detect(path)
   return read_labels(path, ",", "user", "likes", "label 1")
 end
 
---- likes.read(path[, {min = 0}]) -> {users=, items=, labels=, text_of=, texts=, name=, positive=, ...} | nil, message, code
+--- likes.read(path) -> {users=, items=, labels=, text_of=, texts=, name=, positive=, dropped=} | nil, message, code
 -- One row for each (person, text): users[i], items[i], labels[i] (2 = like, 1 = not), and texts[text_of[i]]. texts holds each
--- text once. min: persons with fewer rows are left out (`left_out` counts them). positive says what counts as a like.
-function likes.read(path, o)
+-- text once. positive says what counts as a like; dropped: rows that say nothing.
+function likes.read(path)
   local d, message, code = detect(path)
   if not d then return nil, message, code end
   d.add = nil
-  return likes.at_least(d, o and o.min or 0)
+  return d
 end
 
---- likes.at_least(d, min) -> d without the persons who have fewer rows; texts that nobody is left for stay
-function likes.at_least(d, min)
-  local count, rows = {}, {}
-  for _, user in ipairs(d.users) do count[user] = (count[user] or 0) + 1 end
-  for i, user in ipairs(d.users) do
-    if count[user] >= min then rows[#rows + 1] = i end
+--- likes.count(users) -> number of different persons
+function likes.count(users)
+  local seen, n = {}, 0
+  for _, u in ipairs(users) do
+    if not seen[u] then seen[u], n = true, n + 1 end
   end
-  local out = { left_out = 0, persons = 0 }
+  return n
+end
+
+--- likes.first_people(d, people, min) -> d with the ratings of the first persons who have min or more
+function likes.first_people(d, people, min)
+  local count, taken, n, rows = {}, {}, 0, {}
+  for _, u in ipairs(d.users) do count[u] = (count[u] or 0) + 1 end
+  for i, u in ipairs(d.users) do
+    if not taken[u] and count[u] >= min and n < people then taken[u], n = true, n + 1 end
+    if taken[u] then rows[#rows + 1] = i end
+  end
+  local out = {}
   for k, v in pairs(d) do out[k] = v end
-  for _, field in ipairs { "users", "items", "labels", "text_of", "truth" } do
-    if d[field] then
-      local list = {}
-      for i, row in ipairs(rows) do list[i] = d[field][row] end
-      out[field] = list
-    end
-  end
-  for _, n in pairs(count) do
-    if n >= min then out.persons = out.persons + 1 else out.left_out = out.left_out + 1 end
+  for _, field in ipairs { "users", "items", "labels", "text_of" } do
+    out[field] = {}
+    for i, row in ipairs(rows) do out[field][i] = d[field][row] end
   end
   return out
 end

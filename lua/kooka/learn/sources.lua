@@ -22,12 +22,15 @@ function sources.lm(maker)
     shape = function(x, y) return { x = x, y = y, n = x:numel() } end }, Source)
 end
 
---- sources.classes(maker[, labels]) -> source of {x=, lens=, y=, places=}
--- labels: int32 tensor of class labels from 1, by document.
-function sources.classes(maker, labels)
+--- sources.classes(maker[, targets]) -> source of {x=, lens=, y= or soft=, places=}
+-- targets, by document: an int32 tensor [N] of class labels from 1, or a float32 tensor [N,C] of class shares.
+function sources.classes(maker, targets)
+  local field = targets and (targets:ndim() == 2 and "soft" or "y")
   return setmetatable({ maker = maker, unit = "doc",
     shape = function(x, lens, rows, places)
-      return { x = x, lens = lens, y = labels and labels:index_select(rows), rows = rows, places = places, n = lens:numel() }
+      local batch = { x = x, lens = lens, places = places, n = lens:numel() }
+      if field then batch[field] = targets:index_select(rows) end
+      return batch
     end }, Source)
 end
 

@@ -43,9 +43,10 @@ end
 
 function Classifier:forward(ids, lens) return self:head(self:pool(ids, lens)) end
 
---- model:loss(batch {x=, lens=, y=}) -> loss, stats [3]
+--- model:loss(batch {x=, lens=, y= or soft=}) -> loss, stats [3]
+-- y: class labels [B]; soft: class shares [B,C].
 function Classifier:loss(batch)
-  return core.cross_entropy(self:forward(batch.x, batch.lens), batch.y, nil, self.weights, { smoothing = self.smoothing })
+  return core.cross_entropy(self:forward(batch.x, batch.lens), batch.y, batch.soft, self.weights, { smoothing = self.smoothing })
 end
 
 --- model:groups() -> layer groups: embedding, each layer, head

@@ -1,0 +1,244 @@
+--- personal: from (person, text) likes to one head a person on a frozen encoder, judged on texts that no model had read the labels of.
+-- Texts are dealt to folds. For each fold a general classifier is trained on the texts outside; its states and its logit are the
+-- features and the starting point of every person's head; the predictions for the texts of the fold are kept. So a text that is
+-- evaluated never helped to fit the general model, whoever rated it, nor the head that is judged on it.
+local core = require "kooka.core"
+local csv = require "kooka.data.csv"
+local leaks = require "kooka.data.leaks"
+local plot = require "kooka.plot"
+local split = require "kooka.data.split"
+local tables = require "kooka.table"
+local ulmfit = require "kooka.ulmfit"
+local users = require "kooka.users"
+
+local personal = {}
+
+local function list_of(t, rows)
+  local out = {}
+  for i, row in ipairs(rows) do out[i] = t[row] end
+  return out
+end
+
+-- Rows of (person, text) by text.
+local function rows_by_text(d)
+  local by = {}
+  for i, t in ipairs(d.text_of) do
+    by[t] = by[t] or {}
+    table.insert(by[t], i)
+  end
+  return by
+end
+
+--- personal.shares(d) -> list of {1 - s, s}, labels
+-- For each text the share s of its ratings that are likes, smoothed by one rating at the overall rate; the label is 2 where s is above
+-- that rate. A text nobody rated has the overall rate.
+function personal.shares(d)
+  local total, n = 0, #d.labels
+  for _, y in ipairs(d.labels) do total = total + (y - 1) end
+  local rate, by = total / n, rows_by_text(d)
+  local shares, labels = {}, {}
+  for t = 1, #d.texts do
+    local liked, rated = rate, 1
+    for _, i in ipairs(by[t] or {}) do liked, rated = liked + d.labels[i] - 1, rated + 1 end
+    local s = liked / rated
+    shares[t], labels[t] = { 1 - s, s }, s > rate and 2 or 1
+  end
+  return shares, labels
+end
+
+local function logit(p)
+  p = math.min(math.max(p, 1e-6), 1 - 1e-6)
+  return math.log(p / (1 - p))
+end
+
+-- Pooled states of all texts, reduced to their main directions when there are many.
+local function features(m, texts, components)
+  local x = m:states(texts)
+  if components < 1 or components >= x:shape(2) then return x end
+  local centred = x - x:mean { dim = 1, keepdim = true }
+  local _, vectors = core.eigh(centred:t():matmul(centred))
+  local width = x:shape(2)
+  return centred:matmul(vectors:narrow(2, width - components + 1, components):contiguous())
+end
+
+-- Predictions for the rows whose text lies in one fold.
+local function fold_rows(d, p, m, s, seed)
+  local texts = d.texts
+  local general = {}
+  for i, row in ipairs(m:predict(texts)) do general[i] = logit(row[2]) end
+  local x = features(m, texts, p.components)
+  local judged, held = d.judged, {}
+  for _, t in ipairs(s.valid) do held[t] = true end
+  local text_rows = list_of(d.text_of, judged)
+  local fit = {
+    features = x:index_select(core.tensor(text_rows, "int32")), labels = list_of(d.labels, judged), users = list_of(d.users, judged),
+    offset = list_of(general, text_rows), seed = seed,
+  }
+  local out = { at = {}, global = {}, map = {}, intercept = {} }
+  local results = {}
+  for _, method in ipairs { "map", "intercept" } do
+    fit.method = method
+    fit.folds = 5
+    results[method] = users.fit(fit)
+  end
+  for i, t in ipairs(text_rows) do
+    if held[t] then
+      out.at[#out.at + 1] = i
+      for _, k in ipairs { "map", "intercept" } do table.insert(out[k], results[k].prob[i]) end
+      table.insert(out.global, results.map.global[i])
+    end
+  end
+  out.lambda = results.map.lambda
+  return out
+end
+
+-- The result that users.report reads, from the folds' predictions.
+local function assemble(d, folds, method)
+  local result = users.fit { labels = list_of(d.labels, d.judged), users = list_of(d.users, d.judged), method = "global",
+    offset = (function()
+      local zero = {}
+      for i = 1, #d.judged do zero[i] = 0 end
+      return zero
+    end)() }
+  result.method, result.prob, result.global, result.fold = method, {}, {}, {}
+  for k, f in ipairs(folds) do
+    for j, i in ipairs(f.at) do
+      result.prob[i], result.global[i], result.fold[i] = f[method][j], f.global[j], k
+    end
+  end
+  return result
+end
+
+-- Rows of the persons who have enough of them.
+local function judged_rows(d, min)
+  local count, rows, persons = {}, {}, 0
+  for _, u in ipairs(d.users) do count[u] = (count[u] or 0) + 1 end
+  for i, u in ipairs(d.users) do
+    if count[u] >= min then rows[#rows + 1] = i end
+  end
+  for _, n in pairs(count) do
+    if n >= min then persons = persons + 1 end
+  end
+  return rows, persons
+end
+
+--- personal.heads(run, tok, lm, d, p) -> {map = result, intercept = result}, d.judged
+-- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds, min (rows a
+-- person must have to be judged), components, and the options of ulmfit.classifier. Stages classifier-K and heads-K.
+function personal.heads(run, tok, lm, d, p)
+  local persons
+  d.judged, persons = judged_rows(d, p.min)
+  if persons == 0 then error(("no person has %d rated texts or more (option min)"):format(p.min), 0) end
+  local target = d.general
+  if not target then
+    local shares, labels = personal.shares(d)
+    target = { labels = labels, shares = shares }
+  end
+  run:say("%d persons with %d or more rated texts: %d ratings of %d texts; %d folds by text", persons, p.min, #d.judged, #d.texts, p.folds)
+  local folds, general = {}, {}
+  for k, s in ipairs(split.kfold(target.labels, { k = p.folds, seed = p.seed, groups = leaks.keys(d.texts) })) do
+    leaks.assert_none(s, d.texts)
+    local m = ulmfit.classifier(run, tok, {
+      name = "classifier-" .. k, from = lm, texts = d.texts, labels = target.labels, shares = target.shares, rows = s.train,
+      valid_rows = s.valid, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = 1,
+      epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
+    })
+    folds[k] = run:stage("heads-" .. k, function() return fold_rows(d, p, m, s, p.seed) end)
+    general[k] = run:stage("general-" .. k, function()
+      local prob = {}
+      for i, row in ipairs(m:predict(list_of(d.texts, s.valid))) do prob[i] = row[2] end
+      return { rows = s.valid, prob = prob }
+    end)
+    run:say("fold %d: general model on %d texts, heads on the rest of each person's; lambda %g", k, #s.train, folds[k].lambda)
+  end
+  return { map = assemble(d, folds, "map"), intercept = assemble(d, folds, "intercept") }, general
+end
+
+--- personal.write_predictions(run, d, result)
+-- predictions/users.csv: user,item,prob,label,fold; every judged row once, out of fold.
+function personal.write_predictions(run, d, result)
+  local rows = {}
+  for i, at in ipairs(d.judged) do
+    rows[i] = { d.users[at], d.items[at], ("%.6f"):format(result.prob[i]), d.labels[at] - 1, result.fold[i] }
+  end
+  local ok, message = csv.write(run:path("predictions/users.csv"), { "user", "item", "prob", "label", "fold" }, rows)
+  if not ok then error(message, 0) end
+end
+
+local function metric_cell(m) return m and m.value and tables.metric(m, 2) or "-" end
+
+local function person_rows(report)
+  local columns = { "person", "rated", "smaller class", "precision", "recall", "F1", "MCC", "AP", "prevalence", "majority accuracy",
+    "log-loss, head - general", "verdict", "used" }
+  if report.best then table.insert(columns, 12, "of the possible") end
+  local rows = {}
+  for i, r in ipairs(report.rows) do
+    local row = { tostring(r.user), r.n, r.minority_n, metric_cell(r.head.precision), metric_cell(r.head.recall), metric_cell(r.head.f1),
+      metric_cell(r.head.mcc), metric_cell(r.head.average_precision), ("%.2f"):format(r.prevalence), ("%.2f"):format(r.majority_accuracy),
+      metric_cell(r.log_loss_difference), r.message or r.verdict, r.use }
+    if report.best then
+      table.insert(row, 12, r.share_of_possible and ("%.0f %%"):format(100 * r.share_of_possible) or "-")
+    end
+    rows[i] = row
+  end
+  return columns, rows
+end
+
+local function forest(report, most)
+  local rows = {}
+  for _, r in ipairs(report.rows) do
+    if r.log_loss_difference.low then
+      rows[#rows + 1] = { label = tostring(r.user), value = r.log_loss_difference.value, low = r.log_loss_difference.low,
+        high = r.log_loss_difference.high }
+    end
+  end
+  table.sort(rows, function(a, b) return a.value < b.value end)
+  for i = #rows, most + 1, -1 do rows[i] = nil end
+  return rows
+end
+
+--- personal.tell(run, result, opts) -> report of users
+-- Says for whom the heads work, records the metrics. opts: truth (P(like) of each judged row), name (prefix of metrics).
+function personal.tell(run, results, o)
+  local report = users.report(results.map, { truth = o.truth, seed = o.seed, resamples = o.resamples })
+  local plain = users.report(results.intercept, { truth = o.truth, seed = o.seed, resamples = o.resamples })
+  run:say("%s", users.text(report))
+  run:say("Against the general model with nothing but an intercept a person: %s", plain.pooled.text)
+  for name, m in pairs(report.macro) do
+    if m.value then run:metric("users_" .. name, m) end
+  end
+  run:metric("users_log_loss_difference", report.pooled.log_loss)
+  run:metric("users_intercept_log_loss_difference", plain.pooled.log_loss)
+  for name, n in pairs(report.counts) do run:metric("persons_" .. name:gsub(" ", "_"), n) end
+  return report, plain
+end
+
+--- personal.show(page, report, plain)
+-- The same in a page of kooka.report.
+function personal.show(page, report, plain)
+  local c = report.counts
+  page:section "One head a person"
+  page:tiles {
+    { label = "persons", value = tostring(c.persons) }, { label = "head better", value = tostring(c.better) },
+    { label = "head worse", value = tostring(c.worse) }, { label = "no difference shown", value = tostring(c["no difference"]) },
+    { label = "not enough data", value = tostring(c["not enough data"] + c["one class"]) },
+  }
+  page:text(report.pooled.text)
+  page:text("With nothing but an intercept a person: " .. plain.pooled.text)
+  page:text(("The general head is kept for %d of %d persons: a head is used only where it is shown to be better."):format(c.fall_back,
+    c.persons))
+  local b = report.best
+  if b then
+    page:text(("The truth is known here. Expected log-loss: best possible %.4f, general model %.4f, heads %.4f%s."):format(b.best, b.global,
+      b.head, b.share and (", which is %.0f %% of what there was to gain"):format(100 * b.share) or ""))
+    page:text(("Expected F1 of each person's smaller class: best rule %.3f, general model %.3f, heads %.3f."):format(b.f1_best, b.f1_global,
+      b.f1_head))
+  end
+  page:svg(plot.svg.intervals { rows = forest(report, 60), reference = 0, title = "log-loss, head minus general (below 0: the head is better)" })
+  page:text("Precision, recall, F1, MCC and average precision (AP) are of each person's smaller class, out of fold, with 95 % intervals; "
+    .. "the baseline of AP is the prevalence, that of accuracy is always naming the larger class.")
+  local columns, rows = person_rows(report)
+  page:table { columns = columns, rows = rows }
+end
+
+return personal
