@@ -185,17 +185,6 @@ failed:
   return kk_lua_fail(L, &e);
 }
 
-/* One statement without values and rows; never jumps. */
-static kk_status sqlite_simple(kk_db *db, const char *sql, kk_err *e) {
-  size_t used;
-  int row;
-  kk_stmt *s;
-  kk_status st = kk_stmt_new(&s, db, sql, strlen(sql), &used, e);
-  if (!st) st = kk_stmt_step(s, &row, e);
-  kk_stmt_free(s);
-  return st;
-}
-
 static int sqlite_transaction(lua_State *L) {
   sqlite_handle *h = sqlite_check(L);
   kk_err e, e2;
@@ -204,7 +193,7 @@ static int sqlite_transaction(lua_State *L) {
   lua_settop(L, 2);
   luaL_checkstack(L, 10, NULL);
   if (kk_db_in_transaction(h->db)) return luaL_error(L, "sqlite: transaction inside a transaction");
-  if (sqlite_simple(h->db, "BEGIN IMMEDIATE", &e)) return kk_lua_fail(L, &e);
+  if (kk_db_run(h->db, "BEGIN IMMEDIATE", &e)) return kk_lua_fail(L, &e);
   h->busy++;
   lua_pushvalue(L, 1);
   ok = kk_lua_callback(L, 2, 1, LUA_MULTRET);
@@ -215,11 +204,11 @@ static int sqlite_transaction(lua_State *L) {
     if (!keep) return lua_gettop(L) - 2;
     return luaL_error(L, "sqlite: the transaction was ended by the function itself or by SQLite");
   }
-  if (keep && sqlite_simple(h->db, "COMMIT", &e)) {
-    sqlite_simple(h->db, "ROLLBACK", &e2);
+  if (keep && kk_db_run(h->db, "COMMIT", &e)) {
+    kk_db_run(h->db, "ROLLBACK", &e2);
     return kk_lua_fail(L, &e);
   }
-  if (!keep) sqlite_simple(h->db, "ROLLBACK", &e2);
+  if (!keep) kk_db_run(h->db, "ROLLBACK", &e2);
   if (!ok) return lua_error(L);
   return lua_gettop(L) - 2;
 }

@@ -13,7 +13,7 @@ struct kk_stmt { kk_db *db; sqlite3_stmt *h; };
   X(open_v2) X(close_v2) X(errmsg) X(extended_errcode) X(extended_result_codes) X(busy_timeout) X(progress_handler) \
   X(get_autocommit) X(changes) X(last_insert_rowid) X(prepare_v2) X(finalize) X(step) X(bind_parameter_count) \
   X(bind_null) X(bind_int64) X(bind_double) X(bind_text) X(column_count) X(column_name) X(column_type) \
-  X(column_int64) X(column_double) X(column_blob) X(column_bytes) X(errstr)
+  X(column_int64) X(column_double) X(column_blob) X(column_bytes) X(errstr) X(exec)
 
 #define X(name) __typeof__(sqlite3_##name) *name;
 static struct { SQLITE_CALLS(X) } sq;
@@ -63,6 +63,11 @@ void kk_db_close(kk_db *db) {
   if (!db) return;
   if (db->h) sq.close_v2(db->h);
   kk_free(db, sizeof *db);
+}
+
+kk_status kk_db_run(kk_db *db, const char *sql, kk_err *e) {
+  int rc = sq.exec(db->h, sql, NULL, NULL, NULL);
+  return rc ? sqlite_fail(db, "sqlite", rc, e) : KK_OK;
 }
 
 int kk_db_in_transaction(const kk_db *db) { return !sq.get_autocommit(db->h); }

@@ -16,6 +16,8 @@ enum { KK_DB_READONLY = 1 };
 ** Long statements end with KK_EINTR when the stop flag is set. */
 kk_status kk_db_open(kk_db **db, const char *path, int flags, int busy_ms, kk_err *e);
 void kk_db_close(kk_db *db);                     /* NULL is fine; open statements must be finished */
+/* Statements without values whose rows nobody wants; needs no memory of ours, so ROLLBACK works when there is none. */
+kk_status kk_db_run(kk_db *db, const char *sql, kk_err *e);
 int kk_db_in_transaction(const kk_db *db);
 int64_t kk_db_changes(const kk_db *db);          /* rows that the last insert, update or delete touched */
 int64_t kk_db_last_id(const kk_db *db);

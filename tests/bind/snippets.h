@@ -66,4 +66,25 @@ static const struct { const char *name, *code; } snippets[] = {
   {"eval",
    "local m = core.eval.binary(core.tensor({0.9, 0.2, 0.7, 0.4}), core.tensor({2, 1, 1, 2}, 'int32'), {resamples = 50})\n"
    "assert(m)"},
+  {"json",
+   "local t = {a = {1, 2.5, 'x\\n', {}}, b = core.json.null, c = {d = {e = true}}}\n"
+   "local text = core.json.encode(t, {pretty = true})\n"
+   "assert(core.json.encode(core.json.decode(text)) == core.json.encode(t))\n"
+   "assert(not core.json.decode('[1,'))\n"
+   "assert(not pcall(core.json.encode, {x = {0/0}}))"},
+  {"sqlite",
+   "local db <close> = assert(core.sqlite.open(':memory:'))\n"
+   "assert(db:exec('CREATE TABLE t(a, b); CREATE TABLE u(a)'))\n"
+   "assert(db:transaction(function() assert(db:exec('INSERT INTO t VALUES(?, ?)', 1, 'x')) return true end))\n"
+   "assert(not pcall(db.transaction, db, function() db:exec('INSERT INTO u VALUES(1)') error('no') end))\n"
+   "assert(#db:rows('SELECT * FROM t') == 1 and #db:rows('SELECT * FROM u') == 0)\n"
+   "assert(not db:exec('nonsense'))\n"
+   "assert(not pcall(db.exec, db, 'SELECT ?'))"},
+  {"http",
+   "local ok, message, code = core.http.request{url = 'http://127.0.0.1:9/x?y', headers = {A = 'b'}, body = 'z'}\n"
+   "assert(ok == nil and code == 'net', message)"},
+  {"server",
+   "local s <close> = assert(core.server.new())\n"
+   "assert(s:port() > 0)\n"
+   "assert(s:serve(function() end, {seconds = 0}) == 0)"},
 };
