@@ -1,7 +1,8 @@
 --- community: a generated community of people with known tastes, for the demo and for tests of the whole road.
--- Nothing in it was written by a real person. Every message has latent features (topic, a punchline or none, an odd actor, emoji
--- ...), which its words carry with some noise. The general label "funny" and every like are drawn from a logistic function of
--- these features, so the best scores that anyone could reach are known: they are those of prob_true.
+-- Nothing in it was written by a real person. Every message has latent features (topic, a punchline or none, an odd
+-- actor, emoji ...), which its words carry with some noise. The general label "funny" and every like are drawn from a
+-- logistic function of these features, so the best scores that anyone could reach are known: they are those of
+-- prob_true.
 local core = require "kooka.core"
 local grammar = require "kooka.community.grammar"
 
@@ -12,8 +13,8 @@ community.features = { "twist", "odd", "emoji", "link", "long", "shout", "grumpy
 for _, topic in ipairs(grammar.topics) do community.features[#community.features + 1] = "topic_" .. topic end
 
 --- general: the weights of the general label, in log-odds; the constant makes 45 of 100 messages funny
-community.general = { twist = 4.0, odd = 2.0, emoji = 0.6, link = -0.9, long = -0.6, shout = 0.0, grumpy = -0.5, topic_pun = 2.0,
-  topic_animal = 1.0, topic_complaint = 0.2, topic_news = -3.0, topic_food = -0.3, topic_work = -0.4, topic_family = 0.1 }
+community.general = { twist = 4.0, odd = 2.0, emoji = 0.6, link = -0.9, long = -0.6, shout = 0.0, grumpy = -0.5,
+  topic_pun = 2.0, topic_animal = 1.0, topic_complaint = 0.2, topic_news = -3.0, topic_food = -0.3, topic_work = -0.4, topic_family = 0.1 }
 
 -- How often a feature occurs in a message of an average author.
 local RATES = { twist = 0.45, odd = 0.3, emoji = 0.35, link = 0.15, long = 0.3, shout = 0.2, grumpy = 0.25 }
@@ -172,14 +173,17 @@ local function messages_of(people, seed, each)
     for i, p in ipairs(people) do
       local s = core.random(("community.message.%d.%d"):format(i, k), seed)
       local f = {}
-      for _, name in ipairs(community.features) do f[name] = RATES[name] and (s:uniform() < p.habits[name] and 1 or 0) or 0 end
+      for _, name in ipairs(community.features) do
+        f[name] = RATES[name] and s:uniform() < p.habits[name] and 1 or 0
+      end
       local topic = s:uniform() < 0.4 and pick(s, p.topics) or pick(s, grammar.topics)
       f["topic_" .. topic] = 1
       local n, present = #list + 1, {}
       for _, name in ipairs(community.features) do
         if f[name] == 1 then present[#present + 1] = name end
       end
-      list[n] = { present = present, id = tostring(1900000000000000000 + n * 4194304 + s:below(4096)), number = n, author = p.id, topic = topic, features = f,
+      list[n] = { present = present,
+        id = tostring(1900000000000000000 + n * 4194304 + s:below(4096)), number = n, author = p.id, topic = topic, features = f,
         text = write(s, f, topic, handles), created_at = os.date("!%Y-%m-%dT%H:%M:%S.000Z", EPOCH + n * 97) }
     end
   end
@@ -206,7 +210,7 @@ local function labels_of(person, seen, stream)
     list = {}
     for i, m in ipairs(seen) do
       local prob = sigmoid(person.constant + score(person.weights, m))
-      list[i] = { user = person.id, item = m.id, text = m.text, label = stream:uniform() < prob and 1 or 0, prob_true = prob }
+      list[i] = { user = person.id, item = m.id, text = m.text, prob_true = prob, label = stream:uniform() < prob and 1 or 0 }
       liked = liked + list[i].label
     end
     local rare = math.min(liked, #seen - liked) / #seen
@@ -228,8 +232,8 @@ function community.generate(o)
   local n, each, seed = o.users or 40, o.messages or 100, o.seed or 1
   local shown = o.shown or each
   if n < 2 or each < 1 or shown < 1 or shown > (n - 1) * each then
-    error(("community.generate: users = %d, messages = %d, shown = %d: expected two users or more, and shown at most what the others write")
-      :format(n, each, shown), 2)
+    local wanted = "expected two users or more, and shown at most what the others write"
+    error(("community.generate: users = %d, messages = %d, shown = %d: %s"):format(n, each, shown, wanted), 2)
   end
   local people = people_of(seed, n)
   local posts = messages_of(people, seed, each)

@@ -66,13 +66,13 @@ static const struct { const char *name, *code; } snippets[] = {
   {"eval",
    "local m = core.eval.binary(core.tensor({0.9, 0.2, 0.7, 0.4}), core.tensor({2, 1, 1, 2}, 'int32'), {resamples = 50})\n"
    "assert(m)"},
-  {"json",
+  {"json_faults",
    "local t = {a = {1, 2.5, 'x\\n', {}}, b = core.json.null, c = {d = {e = true}}}\n"
    "local text = core.json.encode(t, {pretty = true})\n"
    "assert(core.json.encode(core.json.decode(text)) == core.json.encode(t))\n"
    "assert(not core.json.decode('[1,'))\n"
    "assert(not pcall(core.json.encode, {x = {0/0}}))"},
-  {"sqlite",
+  {"sqlite_transaction",
    "local db <close> = assert(core.sqlite.open(':memory:'))\n"
    "assert(db:exec('CREATE TABLE t(a, b); CREATE TABLE u(a)'))\n"
    "assert(db:transaction(function() assert(db:exec('INSERT INTO t VALUES(?, ?)', 1, 'x')) return true end))\n"

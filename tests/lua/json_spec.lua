@@ -126,7 +126,8 @@ end
 function TestJson:test_recorded_answers_of_real_services_survive_a_round_trip()
   local folder = "../shared/data/api/x/pytwitter_testdata/apis/"
   local seen = 0
-  for _, name in ipairs { "tweet/tweet_resp", "tweet/tweets_resp", "timeline/timeline_tweets", "searches/search_tweets_query", "user/user_liked_tweets_resp" } do
+  for _, name in ipairs { "tweet/tweet_resp", "tweet/tweets_resp", "timeline/timeline_tweets",
+    "searches/search_tweets_query", "user/user_liked_tweets_resp" } do
     local f = io.open(folder .. name .. ".json", "rb")
     if f then
       local value = assert(json.decode(f:read("a")))

@@ -83,7 +83,11 @@ local function parts(names, kinds)
   return list
 end
 
-local MONTHS = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 }
+local MONTHS = {}
+for name in ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"):gmatch("%a+") do
+  MONTHS[#MONTHS + 1] = name
+  MONTHS[name] = #MONTHS
+end
 
 -- "Wed Feb 10 18:00:00 +0000 2021" as "2021-02-10T18:00:00.000Z"; nil when it is something else.
 local function iso_date(s)
@@ -95,8 +99,8 @@ local function read_tweet(t, account)
   local kind = "post"
   if t.full_text:find("^RT @[%w_]+:") then kind = "repost"
   elseif t.in_reply_to_status_id_str or t.in_reply_to_status_id then kind = "reply" end
-  return { id = t.id_str or t.id, author = account, text = t.full_text, created_at = iso_date(t.created_at), lang = t.lang,
-    kind = kind, likes = math.tointeger(tonumber(t.favorite_count)), reposts = math.tointeger(tonumber(t.retweet_count)) }
+  return { id = t.id_str or t.id, author = account, text = t.full_text, created_at = iso_date(t.created_at),
+    lang = t.lang, kind = kind, likes = math.tointeger(tonumber(t.favorite_count)), reposts = math.tointeger(tonumber(t.retweet_count)) }
 end
 
 local function read_items(folder, names, kinds, each)
@@ -124,8 +128,8 @@ local function account_of(folder, names)
     if name == "manifest.js" or name == "account.js" then
       local text = sys.read_file(folder .. "/" .. name)
       local v = text and archive.parse(text, name)
-      local id = type(v) == "table" and (v.userInfo and v.userInfo.accountId or v[1] and v[1].account and v[1].account.accountId)
-      if id then return id end
+      v = type(v) == "table" and (v.userInfo or v[1] and v[1].account)
+      if type(v) == "table" and v.accountId then return v.accountId end
     end
   end
 end

@@ -8,7 +8,8 @@ Pace.__index = Pace
 
 --- new([{tries = 6, first = 0.5, longest = 60, longest_limit = 960, seed = 1, on_wait =, sleep =}]) -> pace
 -- tries: requests that may fail in a row; first, longest: seconds of the back-off; longest_limit: seconds that a rate
--- limit may ask for. on_wait(seconds, reason) is called before every wait. The jitter comes from the stream "pacing" of seed.
+-- limit may ask for. on_wait(seconds, reason) is called before every wait. The jitter comes from the stream "pacing"
+-- of seed.
 function pacing.new(o)
   o = o or {}
   return setmetatable({
@@ -33,7 +34,8 @@ end
 
 --- limit(headers, now, n) -> seconds
 -- How long a 429 asks to wait: Retry-After, else until x-rate-limit-reset (seconds since 1970) and a little more for
--- clocks that differ. When requests remain, the limit was on requests a second: 2, 4, 8 ... seconds for the n-th in a row.
+-- clocks that differ. When requests remain, the limit was on requests a second: 2, 4, 8 ... seconds for the n-th in a
+-- row.
 function pacing.limit(headers, now, n)
   local after = tonumber(headers["retry-after"])
   if after then return math.max(after, 0) end

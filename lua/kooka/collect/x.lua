@@ -18,22 +18,26 @@ local DEFAULTS = { base_url = "https://api.x.com", token_env = "X_BEARER_TOKEN",
 local PACING = { "tries", "first", "longest", "longest_limit", "seed", "on_wait", "sleep" }
 
 --- client([{base_url =, token_env =, token =, source =, page_size =, ...}]) -> client | nil, message, code
--- base_url: https://api.x.com, or http:// on this machine. token_env: the environment variable that holds the bearer token
--- (X_BEARER_TOKEN), unless token is given; it is never printed or stored. source: the name under which posts are kept ("x").
--- page_size: items asked for at once, 5 to 100 (100). timeout: seconds a request (30). spelling: "tweet" or "post".
--- limit_waits: rate limits in a row that are waited for (20). tries, first, longest, longest_limit, seed, on_wait, sleep: see
--- kooka.collect.pacing.
+-- base_url: https://api.x.com, or http:// on this machine. token_env: the environment variable that holds the bearer
+-- token (X_BEARER_TOKEN), unless token is given; it is never printed or stored. source: the name under which posts
+-- are kept ("x"). page_size: items asked for at once, 5 to 100 (100). timeout: seconds a request (30). spelling:
+-- "tweet" or "post". limit_waits: rate limits in a row that are waited for (20). tries, first, longest,
+-- longest_limit, seed, on_wait, sleep: see kooka.collect.pacing.
 function x.client(o)
   o = o or {}
   local c, pace = {}, {}
   for k, v in pairs(DEFAULTS) do c[k] = v end
   for _, k in ipairs(PACING) do pace[k] = o[k] end
   for k, v in pairs(o) do
-    if c[k] ~= nil then c[k] = v elseif k ~= "token" and pace[k] == nil then error(("x.client has no option '%s'"):format(k), 2) end
+    if c[k] ~= nil then
+      c[k] = v
+    elseif k ~= "token" and pace[k] == nil then
+      error(("x.client has no option '%s'"):format(k), 2)
+    end
   end
   c.token = o.token or os.getenv(c.token_env)
   if not c.token or c.token == "" then
-    return nil, ("x: the environment variable %s, which should hold the bearer token, is not set"):format(c.token_env), "argument"
+    return nil, ("x: the environment variable %s, for the bearer token, is not set"):format(c.token_env), "argument"
   end
   c.base_url = c.base_url:gsub("/+$", "")
   c.pace = pacing.new(pace)
@@ -149,8 +153,8 @@ end
 local function read_post(p, others)
   local metrics = p.public_metrics or {}
   local long = p.note_tweet or p.note_post
-  local post = { id = p.id, author = p.author_id, text = long and long.text or p.text, created_at = p.created_at, lang = p.lang,
-    kind = "post", likes = metrics.like_count, replies = metrics.reply_count,
+  local post = { id = p.id, author = p.author_id, text = long and long.text or p.text, created_at = p.created_at,
+    lang = p.lang, kind = "post", likes = metrics.like_count, replies = metrics.reply_count,
     reposts = metrics.retweet_count or metrics.repost_count, annotations = annotations_of(p) }
   for _, r in ipairs(p.referenced_tweets or p.referenced_posts or {}) do
     local kind = KINDS[r.type]
@@ -237,8 +241,8 @@ end
 local function collect(self, store, job, o)
   o = o or {}
   local cursor = store:cursor(job.name) or { pages = 0, items = 0 }
-  local s = { name = job.name, pages = cursor.pages, items = cursor.items, new = 0, duplicates = 0, done = cursor.done or false,
-    resumed = cursor.pages > 0, problems = {} }
+  local s = { name = job.name, pages = cursor.pages, items = cursor.items, new = 0, duplicates = 0,
+    done = cursor.done or false, resumed = cursor.pages > 0, problems = {} }
   local token, read = cursor.token, 0
   while not s.done do
     if o.budget and read >= o.budget then
@@ -253,7 +257,9 @@ local function collect(self, store, job, o)
     local likes
     if job.person then
       likes = {}
-      for i, p in ipairs(page.posts) do likes[i] = { person = job.person, item = p.id, text = p.text, label = job.label } end
+      for i, p in ipairs(page.posts) do
+        likes[i] = { person = job.person, item = p.id, text = p.text, label = job.label }
+      end
     end
     read = read + #page.posts
     s.done = page.next_token == nil
@@ -275,8 +281,8 @@ end
 -- summary: {name=, pages=, items=, new=, duplicates=, done=, resumed=, stopped=, problems={}}; on_page(summary, page)
 -- after every page. A failure says what is kept; the same call goes on from there. Codes: net, format, database.
 function Client:timeline(store, id, o)
-  return collect(self, store, { name = ("%s/users/%s/tweets"):format(self.source, id), path = ("users/%s/tweets"):format(id),
-    posts = true }, o)
+  return collect(self, store, { name = ("%s/users/%s/tweets"):format(self.source, id),
+    path = ("users/%s/tweets"):format(id), posts = true }, o)
 end
 
 --- client:search(store, query[, options]) -> summary | nil, message, code, summary
@@ -304,7 +310,8 @@ end
 --- client:members(store, list_id[, options]) -> summary | nil, message, code, summary
 -- The people on a list (GET /2/lists/:id/members).
 function Client:members(store, id, o)
-  return collect(self, store, { name = ("%s/lists/%s/members"):format(self.source, id), path = ("lists/%s/members"):format(id) }, o)
+  return collect(self, store, { name = ("%s/lists/%s/members"):format(self.source, id),
+    path = ("lists/%s/members"):format(id) }, o)
 end
 
 --- client:user(store, handle) -> person | nil, message, code
@@ -324,9 +331,10 @@ function Client:user(store, handle)
   return page.people[1]
 end
 
---- client:collect_people(store, ids[, {posts = true, likes = true, budget=, on_page=}]) -> totals | nil, message, code, totals
--- For every id what it wrote, was shown and liked, then settles its labels. budget: posts read by this call, over all
--- of them. totals: {people=, new=, duplicates=, requests=, waited=, stopped=}.
+--- client:collect_people(store, ids[, {posts=, likes=, budget=, on_page=}]) -> totals | nil, message, code, totals
+-- For every id what it wrote (posts = false: not), was shown and liked (likes = false: not), then settles its labels.
+-- budget: posts read by this call, over all of them. totals: {people=, new=, duplicates=, requests=, waited=,
+-- stopped=}.
 function Client:collect_people(store, ids, o)
   o = o or {}
   local totals = { people = 0, new = 0, duplicates = 0, read = 0 }
@@ -339,7 +347,8 @@ function Client:collect_people(store, ids, o)
   end
   for _, id in ipairs(ids) do
     for _, kind in ipairs(kinds) do
-      local s, message, code, partial = self[kind](self, store, id, { budget = o.budget and o.budget - totals.read, on_page = o.on_page })
+      local left = o.budget and o.budget - totals.read
+      local s, message, code, partial = self[kind](self, store, id, { budget = left, on_page = o.on_page })
       local counted = s or partial
       totals.new, totals.duplicates = totals.new + counted.new, totals.duplicates + counted.duplicates
       totals.read = totals.read + counted.new + counted.duplicates
@@ -359,7 +368,8 @@ function Client:collect_people(store, ids, o)
 end
 
 --- cost{posts=, users=, likes=, own=} -> US dollars
--- What X charges for so many reads (pay per use, February 2026: a post 0.005, a user 0.010, a like 0.001, an own post 0.001).
+-- What X charges for so many reads (pay per use, February 2026: a post 0.005, a user 0.010, a like 0.001, an own post
+-- 0.001).
 function x.cost(n)
   return (n.posts or 0) * 0.005 + (n.users or 0) * 0.010 + (n.likes or 0) * 0.001 + (n.own or 0) * 0.001
 end

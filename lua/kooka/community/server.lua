@@ -7,8 +7,8 @@
 --   /2/users/:id/liked_tweets                       what of that the person liked
 --   /2/tweets/search/recent?query=words             posts that hold all the words
 -- The general label of a post is its context annotation: domain "Humour", entity "funny" or "not funny". Unlike X, one
--- token reads everybody's likes, and a page begins with the last post of the page before (a duplicate, as when new posts
--- push a timeline on).
+-- token reads everybody's likes, and a page begins with the last post of the page before (a duplicate, as when new
+-- posts push a timeline on).
 local core = require "kooka.core"
 local community = require "kooka.community"
 local json, sys = core.json, core.sys

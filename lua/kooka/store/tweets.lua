@@ -88,7 +88,8 @@ local function add_people(db, source, people)
   local new = 0
   for _, p in ipairs(people) do
     local changed, message, code = db:exec([[INSERT INTO people VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET
-      handle = COALESCE(excluded.handle, handle), name = COALESCE(excluded.name, name), about = COALESCE(excluded.about, about)]],
+      handle = COALESCE(excluded.handle, handle), name = COALESCE(excluded.name, name),
+      about = COALESCE(excluded.about, about)]],
       source, text_of(p.id), p.handle, p.name, p.about)
     if not changed then return nil, message, code end
     new = new + changed
@@ -115,17 +116,17 @@ local function set_cursor(db, c, items, now)
     c.name, c.token, c.done and 1 or 0, items, now)
 end
 
---- store:add_page{source=, posts={}, people={}, likes={}, cursor=} -> {posts=, duplicates=, people=, likes=} | nil, message, code
--- Keeps a page whole or not at all, together with cursor = {name=, token=, done=}. posts: {id=, text=, author=,
--- created_at=, lang=, kind=, likes=, reposts=, replies=, annotations={}}; people: {id=, handle=, name=, about=};
--- likes: {person=, item=, text=, label=1|0|nil}. Ids are strings or integers. A post that is there already is
--- counted as a duplicate and left as it was.
+--- store:add_page{source=, posts=, people=, likes=, cursor=} -> counts | nil, message, code
+-- counts: {posts=, duplicates=, people=, likes=}, what is new. Keeps a page whole or not at all, together with cursor
+-- = {name=, token=, done=}. posts: {id=, text=, author=, created_at=, lang=, kind=, likes=, reposts=, replies=,
+-- annotations={}}; people: {id=, handle=, name=, about=}; likes: {person=, item=, text=, label=1|0|nil}. Ids are
+-- strings or integers. A post that is there already is counted as a duplicate and left as it was.
 function Store:add_page(page)
   local source = assert(page.source, "add_page: source is missing")
   local posts = page.posts or {}
   return self.db:transaction(function(db)
     local now = core.sys.wall()
-    local got, message, code = {}, nil, nil
+    local got, message, code = {}
     got.posts, message, code = add_posts(db, source, posts, now)
     if not got.posts then return nil, message, code end
     got.duplicates = #posts - got.posts
