@@ -7,7 +7,7 @@ PREFIX   ?= /usr/local
 OPT      ?= -O3
 B        ?= build
 
-WARN     = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+WARN     = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -fno-math-errno -fno-trapping-math -Werror
 PKGS     = $(LUA_PC) libutf8proc libcurl sqlite3 jansson libmicrohttpd sentencepiece zlib
 INCLUDES = -Iruntime $(shell pkg-config --cflags $(PKGS))
 CFLAGS  ?= -g

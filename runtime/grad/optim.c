@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/clones.h"
 #include "base/mem.h"
 #include "base/pool.h"
 
@@ -27,21 +28,25 @@ static kk_status optim_check(const char *who, kk_tensor *p, const kk_tensor *con
   return p->store->grad ? kk_writable(p, who, e) : KK_OK;
 }
 
-static void adam_chunk(void *arg, int64_t begin, int64_t end) {
-  const optim_job *j = arg;
-  const kk_adam *a = j->adam;
+static inline kk_real optim_sqrt(kk_real x) { return sizeof(kk_real) == 4 ? (kk_real)sqrtf((float)x) : (kk_real)sqrt((double)x); }
+
+KK_CLONES static void adam_span(kk_real *restrict p, kk_real *restrict m, kk_real *restrict v, const kk_real *restrict g,
+                                int64_t n, const kk_adam *a) {
   const kk_real b1 = (kk_real)a->beta1, b2 = (kk_real)a->beta2, c1 = 1 - b1, c2 = 1 - b2, scale = (kk_real)a->scale;
   const kk_real keep = (kk_real)(1 - a->lr * a->decay), eps = (kk_real)a->eps;
   const kk_real fix1 = (kk_real)(a->lr / (1 - pow(a->beta1, (double)a->step)));
   const kk_real fix2 = (kk_real)(1 / (1 - pow(a->beta2, (double)a->step)));
-  kk_real *restrict p = j->p, *restrict m = j->m, *restrict v = j->v;
-  const kk_real *restrict g = j->g;
-  for (int64_t i = begin; i < end; i++) {
+  for (int64_t i = 0; i < n; i++) {
     kk_real gi = g[i] * scale;
     m[i] = b1 * m[i] + c1 * gi;
     v[i] = b2 * v[i] + c2 * gi * gi;
-    p[i] = keep * p[i] - fix1 * m[i] / ((kk_real)sqrt(v[i] * fix2) + eps);
+    p[i] = keep * p[i] - fix1 * m[i] / (optim_sqrt(v[i] * fix2) + eps);
   }
+}
+
+static void adam_chunk(void *arg, int64_t begin, int64_t end) {
+  const optim_job *j = arg;
+  adam_span(j->p + begin, j->m + begin, j->v + begin, j->g + begin, end - begin, j->adam);
 }
 
 kk_status kk_adam_step(kk_tensor *p, kk_tensor *m, kk_tensor *v, const kk_adam *a, kk_err *e) {

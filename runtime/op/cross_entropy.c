@@ -1,8 +1,10 @@
 /* cross_entropy.c -- softmax and cross-entropy in one pass, from logits. */
 #include <math.h>
 
+#include "base/clones.h"
 #include "base/pool.h"
 #include "op/op.h"
+#include "op/vmath.h"
 
 enum { X, TARGET, SOFT, WEIGHT, SMOOTHING = 0 };
 
@@ -10,19 +12,46 @@ enum { X, TARGET, SOFT, WEIGHT, SMOOTHING = 0 };
 ** Weighted as PyTorch does: loss = sum_n sum_c -w_c q_nc log p_nc / sum_n w_y  (soft: / N). */
 typedef struct ce_row { double lse, loss, nll, norm; int hit, counted; } ce_row;
 
+enum { LANES = 16 };   /* independent partial results, so that the loops below vectorise */
+
+KK_CLONES static kk_real ce_most(const kk_real *x, int64_t C) {
+  kk_real m[LANES], most = x[0];
+  int64_t k = 0;
+  for (int i = 0; i < LANES; i++) m[i] = x[0];
+  for (; k + LANES <= C; k += LANES)
+    for (int i = 0; i < LANES; i++) m[i] = x[k + i] > m[i] ? x[k + i] : m[i];
+  for (int i = 0; i < LANES; i++) most = m[i] > most ? m[i] : most;
+  for (; k < C; k++) most = x[k] > most ? x[k] : most;
+  return most;
+}
+
+/* sum exp(x_k - most): floats inside a block of 64 rounds, doubles between blocks */
+KK_CLONES static double ce_sum_exp(const kk_real *x, int64_t C, kk_real most) {
+  double total = 0;
+  int64_t k = 0;
+  while (k + LANES <= C) {
+    kk_real s[LANES] = {0};
+    int64_t end = k + 64 * LANES;
+    for (; k + LANES <= C && k < end; k += LANES)
+      for (int i = 0; i < LANES; i++) s[i] += kk_exp(x[k + i] - most);
+    for (int i = 0; i < LANES; i++) total += (double)s[i];
+  }
+  for (; k < C; k++) total += (double)kk_exp(x[k] - most);
+  return total;
+}
+
+/* dx_k += m exp(x_k - lse) */
+KK_CLONES static void ce_add_exp(kk_real *restrict dx, const kk_real *restrict x, int64_t C, kk_real lse, kk_real m) {
+  for (int64_t k = 0; k < C; k++) dx[k] += m * kk_exp(x[k] - lse);
+}
+
 static ce_row ce_forward_row(const kk_call *c, int64_t n) {
   const int64_t C = KK_DIM(c, 'C');
-  const kk_real *x = kk_in(c, X) + n * C, *w = kk_in(c, WEIGHT), *q = kk_in(c, SOFT);
+  const kk_real *x = kk_in(c, X) + n * C, *w = kk_in(c, WEIGHT), *q = kk_in(c, SOFT), most = ce_most(x, C);
   const int32_t *target = kk_idx(c, TARGET);
   const double eps = c->opt[SMOOTHING];
-  ce_row r = {0};
-  double most = -INFINITY, sum = 0, flat = 0;
-  int64_t best = 0;
-  for (int64_t k = 0; k < C; k++)
-    if ((double)x[k] > most) most = (double)x[k], best = k;
-  for (int64_t k = 0; k < C; k++) sum += exp((double)x[k] - most);
-  r.lse = most + log(sum);
-  r.counted = 1;
+  ce_row r = {.lse = (double)most + log(ce_sum_exp(x, C, most)), .counted = 1};
+  double flat = 0;
   if (q) {
     const kk_real *row = q + n * C;
     int64_t y = 0;
@@ -33,7 +62,7 @@ static ce_row ce_forward_row(const kk_call *c, int64_t n) {
       r.loss += wk * ((1 - eps) * (double)row[k] + eps / (double)C) * nll;
     }
     r.norm = 1;
-    r.hit = best == y;
+    r.hit = x[y] >= most;
     return r;
   }
   if (target[n] < 0) {
@@ -42,7 +71,7 @@ static ce_row ce_forward_row(const kk_call *c, int64_t n) {
   }
   r.norm = w ? (double)w[target[n]] : 1;
   r.nll = r.lse - (double)x[target[n]];
-  r.hit = best == target[n];
+  r.hit = x[target[n]] >= most;
   r.loss = (1 - eps) * r.norm * r.nll;
   if (eps > 0) {
     for (int64_t k = 0; k < C; k++) flat += (w ? (double)w[k] : 1) * (r.lse - (double)x[k]);
@@ -102,8 +131,9 @@ static void ce_back_rows(void *arg, int64_t begin, int64_t end) {
       for (int64_t k = 0; k < C; k++) mass += (w ? (double)w[k] : 1) * (1 - eps) * (double)soft[n * C + k];
     else
       mass += (1 - eps) * (w ? (double)w[target[n]] : 1);
-    const kk_real m = (kk_real)(mass * scale), flat = (kk_real)(eps / (double)C * scale), l = (kk_real)lse;
-    for (int64_t k = 0; k < C; k++) dx[k] += m * (kk_real)exp((double)(x[k] - l)) - flat * (w ? w[k] : 1);
+    const kk_real flat = (kk_real)(eps / (double)C * scale);
+    ce_add_exp(dx, x, C, (kk_real)lse, (kk_real)(mass * scale));
+    for (int64_t k = 0; k < C && eps > 0; k++) dx[k] -= flat * (w ? w[k] : 1);
     if (soft)
       for (int64_t k = 0; k < C; k++)
         dx[k] -= (kk_real)(scale * (1 - eps) * (w ? (double)w[k] : 1) * (double)soft[n * C + k]);
