@@ -11,7 +11,7 @@ WARN     = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-pro
 PKGS     = $(LUA_PC) libutf8proc libcurl sqlite3 jansson libmicrohttpd sentencepiece zlib
 INCLUDES = -Iruntime $(shell pkg-config --cflags $(PKGS))
 CFLAGS  ?= -g
-KK_C     = -std=gnu11 $(OPT) $(CFLAGS) $(WARN) -fPIC -fvisibility=hidden -fopenmp $(INCLUDES) $(VARIANT)
+KK_C     = -std=gnu11 $(OPT) $(CFLAGS) $(WARN) -fPIC -fvisibility=hidden $(INCLUDES) $(VARIANT)
 KK_CXX   = -std=c++17 $(OPT) $(CFLAGS) -Wall -Wextra -fPIC -fvisibility=hidden $(INCLUDES) $(VARIANT)
 # Linked: small or C++. The others (OpenBLAS, curl, SQLite, libmicrohttpd) are opened when first used.
 LIBS     = $(shell pkg-config --libs libutf8proc jansson sentencepiece zlib) -lstdc++ -lm -ldl -lpthread
@@ -36,10 +36,10 @@ $(B)/libkooka.a: $(CORE)
 	@rm -f $@
 	$(AR) rcs $@ $^
 $(B)/kooka: $(BIND) $(O)/cli/main.o $(O)/gen/modules.o $(B)/libkooka.a
-	$(CC) $(OPT) $(CFLAGS) -fopenmp $(VARIANT) -Wl,-E -o $@ $(BIND) $(O)/cli/main.o $(O)/gen/modules.o $(B)/libkooka.a $(LUA_LIB) $(LIBS)
+	$(CC) $(OPT) $(CFLAGS) $(VARIANT) -Wl,-E -o $@ $(BIND) $(O)/cli/main.o $(O)/gen/modules.o $(B)/libkooka.a $(LUA_LIB) $(LIBS)
 $(B)/rock/kooka/core.so: $(BIND) $(B)/libkooka.a
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(CFLAGS) -fopenmp $(VARIANT) -shared -o $@ $(BIND) $(B)/libkooka.a $(LIBS)
+	$(CC) $(OPT) $(CFLAGS) $(VARIANT) -shared -o $@ $(BIND) $(B)/libkooka.a $(LIBS)
 
 $(O)/%.o: runtime/%.c
 	@mkdir -p $(@D)
