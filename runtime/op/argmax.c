@@ -1,13 +1,7 @@
 /* argmax.c -- the place of the largest element. */
 #include "op/extreme.h"
 
-KK_EXTREMES(argmax_place, >)
-
-static void argmax_line(kk_call *c, int64_t line, int64_t base, int64_t n, int64_t stride) {
-  kk_i32_data(c->out[0])[line] = (int32_t)argmax_place(c->in[0], base, n, stride);
-}
-
-static void argmax_forward(kk_call *c) { kk_axis_each(c, kk_reduce_axis(c), argmax_line); }
+static void argmax_forward(kk_call *c) { kk_extreme_lines(c, true, NULL, c->out[0], NULL); }
 
 const kk_op kk_op_argmax = {
   .name = "argmax",

@@ -1,13 +1,7 @@
 /* argmin.c -- the place of the smallest element. */
 #include "op/extreme.h"
 
-KK_EXTREMES(argmin_place, <)
-
-static void argmin_line(kk_call *c, int64_t line, int64_t base, int64_t n, int64_t stride) {
-  kk_i32_data(c->out[0])[line] = (int32_t)argmin_place(c->in[0], base, n, stride);
-}
-
-static void argmin_forward(kk_call *c) { kk_axis_each(c, kk_reduce_axis(c), argmin_line); }
+static void argmin_forward(kk_call *c) { kk_extreme_lines(c, false, NULL, c->out[0], NULL); }
 
 const kk_op kk_op_argmin = {
   .name = "argmin",

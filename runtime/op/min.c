@@ -1,16 +1,7 @@
 /* min.c -- the smallest element and its place. */
 #include "op/extreme.h"
 
-KK_EXTREMES(min_place, <)
-
-static void min_line(kk_call *c, int64_t line, int64_t base, int64_t n, int64_t stride) {
-  int64_t at = min_place(c->in[0], base, n, stride);
-  kk_extreme_copy(c->out[0], line, c->in[0], base + at * stride);
-  kk_i32_data(c->out[1])[line] = (int32_t)at;
-  if (c->save[0]) kk_i32_data(c->save[0])[line] = (int32_t)at;
-}
-
-static void min_forward(kk_call *c) { kk_axis_each(c, kk_reduce_axis(c), min_line); }
+static void min_forward(kk_call *c) { kk_extreme_lines(c, false, c->out[0], c->out[1], c->save[0]); }
 
 static void min_line_backward(kk_call *c, int64_t line, int64_t base, int64_t n, int64_t stride) {
   (void)n;

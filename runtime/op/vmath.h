@@ -41,7 +41,7 @@ static inline float kk_expf(float x) {
 static inline kk_real kk_exp(kk_real x) {
   return sizeof(kk_real) == 4 ? (kk_real)kk_expf((float)x) : (kk_real)exp((double)x);
 }
-static inline kk_real kk_log(kk_real x) { return (kk_real)log((double)x); }
+static inline kk_real kk_log(kk_real x) { return sizeof(kk_real) == 4 ? (kk_real)logf((float)x) : (kk_real)log((double)x); }
 static inline kk_real kk_sigmoid(kk_real x) { return 1 / (1 + kk_exp(-x)); }
 
 #endif

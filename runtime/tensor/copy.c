@@ -98,16 +98,20 @@ static void copy_same(kk_tensor *dst, const kk_tensor *src) {
   } while (walk_next(&w));
 }
 
+static int64_t copy_place(const kk_tensor *t, bool plain, int64_t i) { return plain ? t->offset + i : kk_element_offset(t, i); }
+
 static kk_status copy_convert(kk_tensor *dst, const kk_tensor *src, kk_err *e) {
   int64_t n = kk_numel(&dst->shape);
+  bool dst_plain = kk_contiguous(dst), src_plain = kk_contiguous(src);
   for (int64_t i = 0; i < n; i++) {          /* all values first: a failing copy writes nothing */
-    double v = kk_get(src, kk_element_offset(src, i));
+    double v = kk_get(src, copy_place(src, src_plain, i));
     if (!copy_fits(kk_type(dst), v))
       return kk_fail(e, KK_ETYPE, "copy: %g does not fit %s", v, kk_dtype_name(kk_type(dst)));
   }
   for (int64_t i = 0; i < n; i++) {
-    int64_t to = kk_element_offset(dst, i), from = kk_element_offset(src, i);
-    if (kk_type(dst) == KK_I64) ((int64_t *)dst->store->data)[to] = kk_type(src) == KK_F32 ? (int64_t)kk_get(src, from) : kk_get_int(src, from);
+    int64_t to = copy_place(dst, dst_plain, i), from = copy_place(src, src_plain, i);
+    if (kk_type(dst) == KK_I64)
+      ((int64_t *)dst->store->data)[to] = kk_type(src) == KK_F32 ? (int64_t)kk_get(src, from) : kk_get_int(src, from);
     else copy_store(dst, to, kk_get(src, from));
   }
   return KK_OK;
@@ -126,12 +130,13 @@ kk_status kk_copy(kk_tensor *dst, const kk_tensor *src, kk_err *e) {
 
 void kk_fill(kk_tensor *dst, double value) {
   int64_t n = kk_numel(&dst->shape);
-  if (kk_contiguous(dst) && kk_type(dst) == KK_F32) {
+  bool plain = kk_contiguous(dst);
+  if (plain && kk_type(dst) == KK_F32) {
     kk_real *p = kk_real_data(dst);
     for (int64_t i = 0; i < n; i++) p[i] = (kk_real)value;
     return;
   }
-  for (int64_t i = 0; i < n; i++) copy_store(dst, kk_element_offset(dst, i), value);
+  for (int64_t i = 0; i < n; i++) copy_store(dst, copy_place(dst, plain, i), value);
 }
 
 kk_status kk_contiguous_copy(const kk_tensor *t, kk_dtype as, kk_tensor **out, kk_err *e) {
