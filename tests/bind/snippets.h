@@ -17,6 +17,28 @@ static const struct { const char *name, *code; } snippets[] = {
    "assert(t:tolist()[2][3] == 6 and #t:tolist() == 2)\n"
    "assert(core.zeros(3, 5000):shape()[2] == 5000)\n"
    "assert(#tostring(t) > 0)"},
+  {"views_and_indexing",
+   "local a = core.tensor({{1, 2, 3}, {4, 5, 6}})\n"
+   "assert(a[{{}, {2, 3}}]:t():reshape(4):tolist()[2] == 5)\n"
+   "assert(a[a:gt(2)]:shape(1) == 4 and a[core.tensor({2}, 'int32')]:tolist()[1][1] == 4)\n"
+   "a[a:gt(4)] = core.tensor({7, 8})\n"
+   "a[1] = 0\n"
+   "assert(a:sum():item() == 19 and (-a + a * 2 / 2):sum():item() == 0)\n"
+   "assert(#a:split(1) == 2 and a:tile(2, 1):shape(1) == 4 and a:to('int32'):dtype() == 'int32')"},
+  {"joins_and_products",
+   "local a = core.tensor({{1, 2}, {3, 4}})\n"
+   "local many = {}\n"
+   "for i = 1, 14 do many[i] = a end\n"
+   "assert(core.cat(many):shape(1) == 28 and core.stack(a, a):ndim() == 3)\n"
+   "assert(a:matmul(a:t()):tolist()[2][2] == 25 and core.stack(a, a):matmul(a[1]):shape(2) == 2)"},
+  {"random_and_linalg",
+   "assert(core.randn(3, 4):shape(2) == 4 and core.randperm(5):sum():item() == 15)\n"
+   "assert(core.multinomial(core.ones(3), 3, {replacement = false}):sum():item() == 6)\n"
+   "local m = core.tensor({{2, 1}, {1, 3}})\n"
+   "local u, s, v = core.svd(m)\n"
+   "assert(s:shape(1) == 2 and core.eigh(m):shape(1) == 2)\n"
+   "assert(math.abs(core.inverse(m):tolist()[1][1] - 0.6) < 1e-6)\n"
+   "assert(core.cholesky_solve(m, core.ones(2)):shape(1) == 2)"},
   {"tape",
    "local x = core.tensor({1, 2, 3})\n"
    "x:param()\n"
