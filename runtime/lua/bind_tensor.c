@@ -337,7 +337,11 @@ static const kk_reg tensor_methods[] = {
 };
 
 static const kk_reg tensor_funcs[] = {
-  {"tensor", tensor_new, "tensor(nested list or number[, dtype = \"float32\"]) -> tensor"},
+  {"tensor", tensor_new, "tensor(nested list or number[, dtype = \"float32\"]) -> tensor\n"
+   "Indices count from 1, negative ones from the end. Views (memory and gradient shared): t[i], t[{i, {from, to[, step]}, {}}].\n"
+   "Copies: t[mask] (uint8, of t's shape or of its first dimensions), t[index] (int32 [N]: rows). t[...] = number or tensor writes\n"
+   "in place; t[index] = ... does not exist. + - * / // % ^ and unary - take tensors and numbers and broadcast; == compares\n"
+   "handles: t:eq(u) compares elements. #t is the size of dimension 1."},
   {"zeros", tensor_zeros, "zeros(sizes...[, dtype]) or zeros({sizes}[, dtype]) -> tensor"},
   {"ones", tensor_ones, "ones(sizes...[, dtype]) or ones({sizes}[, dtype]) -> tensor"},
   {"full", tensor_full, "full({sizes}, value[, dtype]) -> tensor"},
