@@ -121,6 +121,8 @@ function TestTensorWrites:test_overlapping_assignment_reads_the_old_values()
   local a = kooka.arange(1, 6)
   a[{ { 2, 6 } }] = a[{ { 1, 5 } }]
   equals(a, { 1, 1, 2, 3, 4, 5 })
+  local m = kooka.tensor { { 1, 2 }, { 3, 4 } }
+  equals(m:copy_(m:t()), { { 1, 3 }, { 2, 4 } })
 end
 
 function TestTensorWrites:test_masks_read_copies_and_write_in_place()
