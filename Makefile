@@ -71,7 +71,8 @@ FORCE:
 
 # ---- people's targets
 demo: all ## run the whole road on a generated community; the report lands in build/demo/report.html
-	$(B)/kooka run road
+	rm -rf $(B)/demo
+	$(B)/kooka run road --out $(B)/demo
 
 test: all test-build ## every test; the last line reads N passed, N failed, N skipped
 	$(LUA) tests/run.lua --build $(B)

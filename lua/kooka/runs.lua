@@ -284,12 +284,13 @@ function Run:progress(t)
 end
 
 --- run:metric(name, m)
--- Records a metric: a number, or {value, low, high, level, method, n, baseline} as kooka.eval gives it.
+-- Records a metric: a number, or {value, low, high, level, method, n, baseline} as kooka.eval gives it. One without a
+-- value (precision where nothing was predicted) is recorded with its note.
 function Run:metric(name, m)
   if type(m) == "number" then m = {value = m} end
-  assert(type(m) == "table" and type(m.value) == "number", "metric " .. tostring(name)
-    .. ": a number or {value = ...} was expected")
-  local clean = {}
+  assert(type(m) == "table" and (m.value == nil or type(m.value) == "number"),
+    "metric " .. tostring(name) .. ": a number or {value = ...} was expected")
+  local clean = {note = m.value == nil and (m.note or "not defined") or nil}
   for _, key in ipairs {"value", "low", "high", "level", "method", "n", "baseline"} do clean[key] = finite(m[key]) end
   self.metrics[name] = clean
   self:log {metric = name, value = clean.value, low = clean.low, high = clean.high}

@@ -117,7 +117,6 @@ kk_status kk_op_run(const kk_op *op, const kk_args *a, kk_tape *tape, kk_tensor 
   if (a->nin < s.nin || (a->nin > s.nin && !variadic))
     return kk_fail(e, KK_EARG, "%s: %s: %d inputs, expected %d", op->name, op->sig, a->nin, s.nin);
   memcpy(c.src, a->in, sizeof c.src[0] * (size_t)a->nin);
-  if (tape && tape->used) return kk_fail(e, KK_ESTATE, "%s: this tape already ran backward; open a new one", op->name);
   if (op->blas && (st = kk_blas_ready(e))) return st;
   if ((st = run_options(&c, a->opt, e)) || (st = kk_sig_bind(&c, &s, e))) return st;
   widest = run_widest(&c, &s);
@@ -131,6 +130,7 @@ kk_status kk_op_run(const kk_op *op, const kk_args *a, kk_tape *tape, kk_tensor 
   if (tape && tape->records && op->backward)
     for (int i = 0; i < c.nin; i++)
       if (c.src[i] && kk_wants_grad(c.src[i]) && !(c.constant & 1u << i)) records = true;
+  if (records && tape->used) return kk_fail(e, KK_ESTATE, "%s: this tape already ran backward; open a new one", op->name);
   if ((st = run_inputs(&c, &s, widest, e))) goto fail;
   if (op->check && (st = op->check(&c, e))) goto fail;
   if ((st = run_allocate(&c, &s, widest, records, e))) goto fail;
