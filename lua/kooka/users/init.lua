@@ -181,9 +181,9 @@ local function expected(truth, prob, threshold)
   return { log_loss = loss / #truth, f1 = 2 * hit / (said + positive) }
 end
 
--- Share of the way from the general head to the truth; nil where there is next to nothing to gain.
+-- Share of the way from the general head to the truth; nil where there is next to nothing (0.02 of log-loss) to gain.
 local function share(from, to, best)
-  if math.abs(best - from) < 1e-3 then return nil end
+  if math.abs(best - from) < .02 then return nil end
   return (to - from) / (best - from)
 end
 
