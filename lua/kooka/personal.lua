@@ -168,9 +168,14 @@ end
 local function metric_cell(m) return m and m.value and tables.metric(m, 2) or "-" end
 
 local function person_rows(report)
-  local columns = { "person", "rated", "smaller class", "precision", "recall", "F1", "MCC", "AP", "prevalence", "majority accuracy",
-    "log-loss, head - general", "verdict", "used" }
-  if report.best then table.insert(columns, 12, "of the possible") end
+  local columns = { "person" }
+  for _, name in ipairs { "rated", "smaller class", "precision", "recall", "F1", "MCC", "AP", "prevalence", "majority accuracy",
+    "log-loss, head - general" } do
+    columns[#columns + 1] = { name, align = "right" }
+  end
+  if report.best then columns[#columns + 1] = { "of the possible", align = "right" } end
+  columns[#columns + 1] = "verdict"
+  columns[#columns + 1] = "used"
   local rows = {}
   for i, r in ipairs(report.rows) do
     local row = { tostring(r.user), r.n, r.minority_n, metric_cell(r.head.precision), metric_cell(r.head.recall), metric_cell(r.head.f1),

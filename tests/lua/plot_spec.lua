@@ -63,7 +63,7 @@ function TestAxis:test_ranges_are_never_empty()
 end
 
 function TestAxis:test_calibration_bins_count_by_hand()
-  local bins = axis.bins {prob = {0.05, 0.08, 0.95, 1.0}, label = {0, 1, 1, true}, count = 10}
+  local bins = axis.bins {prob = {0.05, 0.08, 0.95, 1.0}, label = {1, 2, 2, true}, count = 10}
   lu.assertEquals(#bins, 2)
   lu.assertEquals({bins[1].n, bins[1].rate}, {2, 0.5})
   lu.assertAlmostEquals(bins[1].mean, 0.065, 1e-12)
@@ -130,7 +130,7 @@ local function all_kinds(label)
       high = {3}}}},
     svg.intervals {title = label, rows = rows, reference = 0.5, mark_name = label, groups = {label, "g"},
       xlabel = label},
-    svg.calibration {title = label, prob = {0.1, 0.9, 0.8}, label = {0, 1, 0}},
+    svg.calibration {title = label, prob = {0.1, 0.9, 0.8}, label = {1, 2, 1}},
     svg.line {y = {}}, svg.bars {labels = {}, values = {}}, svg.intervals {rows = {}}, svg.calibration {prob = {},
       label = {}},
   }

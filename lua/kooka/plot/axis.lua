@@ -100,8 +100,8 @@ function axis.series(t, who)
 end
 
 --- axis.bins(t) -> list of {mean, rate, low, high, n}
--- A calibration curve: t.bins as given, or t.prob and t.label (1 or true: positive) cut into t.count (10) bins
--- of equal width, each with the Wilson 95 % interval of its rate.
+-- A calibration curve: t.bins as given, or t.prob and t.label (classes 1 and 2, or booleans; 2 and true are positive)
+-- cut into t.count (10) bins of equal width, each with the Wilson 95 % interval of its rate.
 function axis.bins(t)
   if t.bins and type(t.bins) == "table" then return t.bins end
   local prob, label, count = axis.list(t.prob), axis.list(t.label), t.count or 10
@@ -112,7 +112,11 @@ function axis.bins(t)
     local s = sums[b] or {n = 0, p = 0, k = 0}
     sums[b] = s
     s.n, s.p = s.n + 1, s.p + p
-    if label[i] == 1 or label[i] == true then s.k = s.k + 1 end
+    local y = label[i]
+    if y ~= 1 and y ~= 2 and type(y) ~= "boolean" then
+      error(("plot.calibration: label %d is %s, expected 1, 2 or a boolean"):format(i, tostring(y)), 3)
+    end
+    if y == 2 or y == true then s.k = s.k + 1 end
   end
   local out = {}
   for b = 1, count do
