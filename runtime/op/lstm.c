@@ -21,7 +21,8 @@
 enum { X, H0, C0, W_IH, W_HH, BIAS, LENS };
 enum { WEIGHT_DROP, INPUT_DROP };
 enum { GATES, CELLS };
-enum { ROWS = 1024 };                 /* rows of the input product that are made at a time: 1024 x 4H floats stay near */
+enum { ROWS = 1024 };                 /* rows of the input product made at a time: 1024 x 4H floats stay near */
+enum { GROUP = 16, SPAN = 64 };       /* a piece of w_hh while it is masked and put in block order */
 
 typedef struct lstm {
   kk_call *call;
@@ -33,7 +34,7 @@ typedef struct lstm {
   kk_real *bias;                      /* [4H] zeros where there is no bias                         */
   kk_real *mask;                      /* [B,D] of the input, when it is dropped                    */
   kk_real *x;                         /* live input rows times mask: ROWS of them, backward all    */
-  kk_real *w;                         /* forward: w_hh, masked, the four gates of a block together */
+  kk_real *w;                         /* forward: w_hh, masked, in block order (lstm_pack)         */
                                       /* backward: w_hh masked as it lies, when it is dropped      */
   kk_real *g;                         /* gates of the steps at hand, when they are not saved       */
   kk_real *r;                         /* forward [B,4H]: recurrent part. backward [B,H]: dh        */
@@ -121,43 +122,47 @@ static void lstm_copy(kk_real *to, const kk_real *from, int64_t n) {
   else memset(to, 0, (size_t)n * sizeof(kk_real));
 }
 
-/* to = row `row` of w_hh under its mask. */
-static void lstm_masked_row(const lstm *s, int64_t row, const kk_real *from, kk_real *to, bool add) {
-  enum { SPAN = 256 };
-  const int64_t H = s->H;
+/* to = elements j..j+n-1 of row `row` of w_hh (from), or of its gradient, under the mask. */
+static void lstm_masked(const lstm *s, int64_t row, int64_t j, int64_t n, const kk_real *from, kk_real *to, bool add) {
   kk_real m[SPAN];
+  kk_mask_fill(s->call->key, (uint64_t)(row * s->H + j), n, s->call->opt[WEIGHT_DROP], m);
+  for (int64_t k = 0; k < n; k++) to[k] = add ? to[k] + m[k] * from[k] : m[k] * from[k];
+}
+
+/* w_hh in block order: the columns [i f g o] of the first block's units as one [H,4w] matrix, then the second
+** block's, ... GROUP columns at a time, which never belong to two blocks. */
+static void lstm_pack(void *arg, int64_t begin, int64_t end) {
+  const lstm *s = arg;
+  const int64_t H = s->H, u0 = begin / (4 * s->block) * s->block, w = lstm_width(s, u0);
+  kk_real part[GROUP][SPAN];
   for (int64_t j = 0; j < H; j += SPAN) {
     const int64_t n = H - j < SPAN ? H - j : SPAN;
-    kk_mask_fill(s->call->key, (uint64_t)(row * H + j), n, s->call->opt[WEIGHT_DROP], m);
-    for (int64_t k = 0; k < n; k++) to[j + k] = add ? to[j + k] + m[k] * from[j + k] : m[k] * from[j + k];
+    kk_real *to = s->w + 4 * u0 * H + j * 4 * w + begin - 4 * u0;
+    for (int64_t q = begin; q < end; q++) {
+      const int64_t k = q - 4 * u0, row = k / w * H + u0 + k % w;
+      const kk_real *from = kk_in(s->call, W_HH) + row * H + j;
+      if (s->wdrop) lstm_masked(s, row, j, n, from, part[q - begin], false);
+      else lstm_copy(part[q - begin], from, n);
+    }
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t q = 0; q < end - begin; q++) to[i * 4 * w + q] = part[q][i];
   }
 }
 
-/* Rows of w_hh in block order: [i f g o] of the first block, then of the second, ... */
-static void lstm_pack_rows(void *arg, int64_t begin, int64_t end) {
-  const lstm *s = arg;
-  const int64_t H = s->H;
-  for (int64_t q = begin; q < end; q++) {
-    const int64_t u0 = q / (4 * s->block) * s->block, w = lstm_width(s, u0), k = q - 4 * u0;
-    const int64_t row = k / w * H + u0 + k % w;
-    const kk_real *from = kk_in(s->call, W_HH) + row * H;
-    if (s->wdrop) lstm_masked_row(s, row, from, s->w + q * H, false);
-    else lstm_copy(s->w + q * H, from, H);
-  }
-}
-
-/* Rows of w_hh under the mask, in their places. */
+/* w_hh under the mask, in its own order. */
 static void lstm_mask_rows(void *arg, int64_t begin, int64_t end) {
   const lstm *s = arg;
   for (int64_t row = begin; row < end; row++)
-    lstm_masked_row(s, row, kk_in(s->call, W_HH) + row * s->H, s->w + row * s->H, false);
+    for (int64_t j = 0, at = row * s->H; j < s->H; j += SPAN)
+      lstm_masked(s, row, j, s->H - j < SPAN ? s->H - j : SPAN, kk_in(s->call, W_HH) + at + j, s->w + at + j, false);
 }
 
 /* The other way: the gradient of the masked weights, times the mask, added to the weights' gradient. */
 static void lstm_unmask_rows(void *arg, int64_t begin, int64_t end) {
   const lstm *s = arg;
   for (int64_t row = begin; row < end; row++)
-    lstm_masked_row(s, row, s->w + row * s->H, s->call->din[W_HH] + row * s->H, true);
+    for (int64_t j = 0, at = row * s->H; j < s->H; j += SPAN)
+      lstm_masked(s, row, j, s->H - j < SPAN ? s->H - j : SPAN, s->w + at + j, s->call->din[W_HH] + at + j, true);
 }
 
 /* Live rows of the input of steps t0..t1-1 one behind the other, times the mask. */
@@ -185,7 +190,7 @@ static void lstm_step(void *arg, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const int64_t u0 = k * s->block, w = lstm_width(s, u0);
     kk_real *r = s->r + 4 * u0 * B;
-    if (h) kk_gemm_serial(false, true, n, 4 * w, H, 1, h, H, s->w + 4 * u0 * H, H, 0, r, 4 * w);
+    if (h) kk_gemm_serial(false, false, n, 4 * w, H, 1, h, H, s->w + 4 * u0 * H, 4 * w, 0, r, 4 * w);
     else lstm_copy(r, NULL, n * 4 * w);
     kk_gates_forward(&(kk_gates){
       .rows = n, .units = w, .g = s->gt + u0, .g_ld = 4 * H, .g_next = H, .r = r, .r_ld = 4 * w, .r_next = w,
@@ -208,7 +213,7 @@ static void lstm_forward(kk_call *c) {
   lstm s;
   lstm_open(&s, c, false);
   const int64_t H = s.H, D = s.D;
-  kk_pool_for(4 * H, 32, lstm_pack_rows, &s);
+  kk_pool_for(4 * H, GROUP, lstm_pack, &s);
   lstm_copy(s.bias, kk_in(c, BIAS), 4 * H);
   lstm_copy(kk_out(c, 2), kk_in(c, C0), s.B * H);
   for (int64_t t0 = 0, t1; t0 < s.T; t0 = t1) {

@@ -15,14 +15,25 @@ static inline float vmath_pow2(int32_t n) {          /* 2^n, -126 <= n <= 127 */
   return f;
 }
 
+/* yes ? a : b, both computed: branches, which the compiler makes of ?:, would keep loops from vectorising
+** (AVX2 and SSE2; AVX-512 masks them). */
+static inline float vmath_choose(bool yes, float a, float b) {
+  uint32_t mask = -(uint32_t)yes, u, v;
+  memcpy(&u, &a, sizeof u);
+  memcpy(&v, &b, sizeof v);
+  u = (u & mask) | (v & ~mask);
+  memcpy(&a, &u, sizeof a);
+  return a;
+}
+
 /* e^x = 2^n e^r, |r| <= ln 2 / 2. (e^r - 1 - r) / r^2 by the Chebyshev interpolant of degree 4, relative
 ** error of the polynomial 1e-8, of the whole 1e-7. The scale comes in two factors: denormal and infinite
 ** results are right. NaN stays NaN. */
 static inline float kk_expf(float x) {
   const float magic = 12582912.0f;                   /* 1.5 * 2^23: adding it rounds to an integer */
-  float v = x < -104.0f ? -104.0f : x, t, n, r, p;
+  float v = vmath_choose(x < -104.0f, -104.0f, x), t, n, r, p;
   int32_t k, half;
-  v = v > 89.0f ? 89.0f : v;
+  v = vmath_choose(v > 89.0f, 89.0f, v);
   t = v * 1.44269504f + magic;
   n = t - magic;
   r = v - n * 0.693359375f + n * 2.12194440e-4f;     /* ln 2 in two parts */
@@ -54,7 +65,7 @@ static inline float kk_tanhf(float x) {
   p = p * z + 1.33314422036e-1f;
   p = p * z - 3.33332819422e-1f;
   p = p * z * x + x;
-  return a < 0.625f ? p : copysignf(1.0f - 2.0f / (kk_expf(2.0f * a) + 1.0f), x);
+  return vmath_choose(a < 0.625f, p, copysignf(1.0f - 2.0f / (kk_expf(2.0f * a) + 1.0f), x));
 }
 static inline kk_real kk_tanh(kk_real x) {
   return sizeof(kk_real) == 4 ? (kk_real)kk_tanhf((float)x) : (kk_real)tanh((double)x);
