@@ -1,23 +1,12 @@
 /* tanh.c -- the hyperbolic tangent. */
-#include <math.h>
+#include "op/each.h"
+#include "op/vmath.h"
 
-#include "base/pool.h"
-#include "op/op.h"
+KK_CLONES KK_ROW1(tanh_row, kk_real, kk_real, kk_tanh(x))
+KK_GRAD1(tanh_grad, g * (1 - y * y))
 
-static void tanh_chunk(void *arg, int64_t begin, int64_t end) {
-  kk_call *c = arg;
-  const kk_real *x = kk_in(c, 0);
-  kk_real *y = kk_out(c, 0);
-  for (int64_t i = begin; i < end; i++) y[i] = (kk_real)tanh((double)x[i]);
-}
-
-static void tanh_forward(kk_call *c) { kk_pool_for(kk_rows(c), 4096, tanh_chunk, c); }
-
-/* dx = dy (1 - y^2) */
-static void tanh_backward(kk_call *c) {
-  const kk_real *y = kk_out(c, 0), *dy = kk_dout(c, 0);
-  for (int64_t i = 0, n = kk_rows(c); i < n; i++) c->din[0][i] += dy[i] * (1 - y[i] * y[i]);
-}
+static void tanh_forward(kk_call *c) { kk_each1(c, tanh_row, KK_GRAIN_SLOW); }
+static void tanh_backward(kk_call *c) { kk_each1_grad(c, tanh_grad); }
 
 const kk_op kk_op_tanh = {
   .name = "tanh",

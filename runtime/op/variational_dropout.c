@@ -1,5 +1,6 @@
 /* variational_dropout.c -- dropout whose mask is the same at every time step. */
 #include "base/pool.h"
+#include "op/mask.h"
 #include "op/op.h"
 
 static size_t variational_scratch(const kk_call *c, bool backward) {
@@ -7,26 +8,31 @@ static size_t variational_scratch(const kk_call *c, bool backward) {
   return (size_t)(KK_DIM(c, 'B') * KK_DIM(c, 'D')) * sizeof(kk_real);
 }
 
+static void variational_mask_chunk(void *arg, int64_t begin, int64_t end) {
+  const kk_call *c = arg;
+  kk_mask_fill(c->key, (uint64_t)begin, end - begin, c->opt[0], (kk_real *)c->scratch + begin);
+}
+
 static void variational_mask(kk_call *c) {
-  kk_real *m = c->scratch, scale = (kk_real)(1 / (1 - c->opt[0]));
-  for (int64_t i = 0, n = KK_DIM(c, 'B') * KK_DIM(c, 'D'); i < n; i++)
-    m[i] = kk_random_keep(c->key, (uint64_t)i, c->opt[0]) ? scale : 0;
+  kk_pool_for(KK_DIM(c, 'B') * KK_DIM(c, 'D'), 8192, variational_mask_chunk, c);
 }
 
 static void variational_forward_steps(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
   const int64_t n = KK_DIM(c, 'B') * KK_DIM(c, 'D');
-  const kk_real *m = c->scratch;
+  const kk_real *m = c->scratch, *x = kk_in(c, 0);
+  kk_real *y = kk_out(c, 0);
   for (int64_t t = begin; t < end; t++)
-    for (int64_t i = 0; i < n; i++) kk_out(c, 0)[t * n + i] = m[i] * kk_in(c, 0)[t * n + i];
+    for (int64_t i = 0; i < n; i++) y[t * n + i] = m[i] * x[t * n + i];
 }
 
 static void variational_backward_steps(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
   const int64_t n = KK_DIM(c, 'B') * KK_DIM(c, 'D');
   const kk_real *m = c->scratch, *dy = kk_dout(c, 0);
+  kk_real *dx = c->din[0];
   for (int64_t t = begin; t < end; t++)
-    for (int64_t i = 0; i < n; i++) c->din[0][t * n + i] += m[i] * dy[t * n + i];
+    for (int64_t i = 0; i < n; i++) dx[t * n + i] += m[i] * dy[t * n + i];
 }
 
 static void variational_forward(kk_call *c) {

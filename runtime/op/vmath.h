@@ -64,8 +64,8 @@ static inline float kk_tanhf(float x) {
   p = p * z - 5.37397155531e-2f;
   p = p * z + 1.33314422036e-1f;
   p = p * z - 3.33332819422e-1f;
-  p = p * z * x + x;
-  return vmath_choose(a < 0.625f, p, copysignf(1.0f - 2.0f / (kk_expf(2.0f * a) + 1.0f), x));
+  p = p * z * a + a;
+  return copysignf(vmath_choose(a < 0.625f, p, 1.0f - 2.0f / (kk_expf(2.0f * a) + 1.0f)), x);
 }
 static inline kk_real kk_tanh(kk_real x) {
   return sizeof(kk_real) == 4 ? (kk_real)kk_tanhf((float)x) : (kk_real)tanh((double)x);
