@@ -47,8 +47,8 @@ static kk_status embedding_check(const kk_call *c, kk_err *e) {
   const int32_t *ids = kk_idx(c, 0);
   for (int64_t n = 0, N = kk_rows(c); n < N; n++)
     if (ids[n] < 0 || ids[n] >= KK_DIM(c, 'V'))
-      return kk_fail(e, KK_EARG, "embedding: ids has %lld at position %lld, but w has rows 1..%lld", (long long)ids[n] + 1,
-                     (long long)n + 1, (long long)KK_DIM(c, 'V'));
+      return kk_fail(e, KK_EARG, "embedding: ids has %lld at position %lld, but w has rows 1..%lld",
+                     (long long)ids[n] + 1, (long long)n + 1, (long long)KK_DIM(c, 'V'));
   return KK_OK;
 }
 

@@ -219,7 +219,8 @@ static void lstm_forward(kk_call *c) {
   for (int64_t t0 = 0, t1; t0 < s.T; t0 = t1) {
     for (t1 = t0 + 1; t1 < s.T && s.first[t1 + 1] - s.first[t0] <= ROWS;) t1++;
     kk_real *g = c->nsave ? kk_saved(c, GATES) + s.first[t0] * 4 * H : s.g;
-    kk_gemm(false, true, s.first[t1] - s.first[t0], 4 * H, D, 1, lstm_input(&s, t0, t1), D, kk_in(c, W_IH), D, 0, g, 4 * H);
+    kk_gemm(false, true, s.first[t1] - s.first[t0], 4 * H, D, 1, lstm_input(&s, t0, t1), D, kk_in(c, W_IH), D, 0, g,
+            4 * H);
     for (s.t = t0; s.t < t1; s.t++) {
       s.gt = g + (s.first[s.t] - s.first[t0]) * 4 * H;
       kk_pool_for(s.blocks, 1, lstm_step, &s);
@@ -256,7 +257,8 @@ static void lstm_recurrent_gradient(lstm *s, kk_real beta, kk_real *to) {
   const int64_t H = s->H, B = s->B, rows = s->N - B;
   const kk_real *g = kk_saved(c, GATES), *y = kk_out(c, 0), *hp = s->whole ? y : s->hp;
   if (!s->whole)
-    for (int64_t t = 1; t < s->T; t++) lstm_copy(s->hp + (s->first[t] - B) * H, y + (t - 1) * B * H, lstm_live(s, t) * H);
+    for (int64_t t = 1; t < s->T; t++)
+      lstm_copy(s->hp + (s->first[t] - B) * H, y + (t - 1) * B * H, lstm_live(s, t) * H);
   kk_gemm(true, false, 4 * H, H, rows, 1, g + B * 4 * H, 4 * H, hp, H, beta, to, H);
   if (kk_in(c, H0)) kk_gemm(true, false, 4 * H, H, B, 1, g, 4 * H, kk_in(c, H0), H, 1, to, H);
 }
@@ -265,8 +267,8 @@ static void lstm_recurrent_gradient(lstm *s, kk_real beta, kk_real *to) {
 static void lstm_input_gradient(lstm *s) {
   kk_call *c = s->call;
   const int64_t D = s->D, H = s->H;
-  kk_real *dx = c->din[X];
-  kk_gemm(false, false, s->N, D, 4 * H, 1, kk_saved(c, GATES), 4 * H, kk_in(c, W_IH), D, s->x ? 0 : 1, s->x ? s->x : dx, D);
+  kk_real *dx = c->din[X], *to_all = s->x ? s->x : dx, beta = s->x ? 0 : 1;
+  kk_gemm(false, false, s->N, D, 4 * H, 1, kk_saved(c, GATES), 4 * H, kk_in(c, W_IH), D, beta, to_all, D);
   for (int64_t t = 0; s->x && t < s->T; t++) {
     const kk_real *from = s->x + s->first[t] * D;
     kk_real *to = dx + t * s->B * D;
@@ -336,9 +338,10 @@ static bool lstm_sample(int variant, kk_sample *s) {
 
 const kk_op kk_op_lstm = {
   .name = "lstm",
-  .sig = "x[T,B,D] h[B,H]? c[B,H]? w_ih[4H,D] w_hh[4H,H] b[4H]? lens:n[B]? -> y[T,B,H] h_n[B,H] c_n[B,H]; gates[?] cells[?]",
-  .about = "LSTM layer: [i f g o] = x w_ih' + h w_hh' + b; c = sigmoid(f) c + sigmoid(i) tanh(g); h = sigmoid(o) tanh(c). With lens "
-           "(falling) a row ends after its own steps: y is 0 beyond, h_n and c_n are of its last step",
+  .sig = "x[T,B,D] h[B,H]? c[B,H]? w_ih[4H,D] w_hh[4H,H] b[4H]? lens:n[B]? -> y[T,B,H] h_n[B,H] c_n[B,H]; "
+         "gates[?] cells[?]",
+  .about = "LSTM layer: [i f g o] = x w_ih' + h w_hh' + b; c = sigmoid(f) c + sigmoid(i) tanh(g); "
+           "h = sigmoid(o) tanh(c). With lens (falling) a row ends after its own steps: y is 0 beyond, h_n and c_n are of its last step",
   .opts = {{"weight_drop", 0, 0, 0.99, "share of w_hh set to 0, one mask for all steps (Merity et al. 2018)", NULL},
            {"input_drop", 0, 0, 0.99, "share of x set to 0, one mask [B,D] for all steps (Gal & Ghahramani 2016)", NULL}},
   .random = true,

@@ -105,9 +105,13 @@ static double *numbers(int64_t n) {
   return p;
 }
 
-static double value(const lstm_run *r, int in, int64_t i) { return r->a.in[in] ? (double)kk_real_data(r->a.in[in])[i] : 0; }
+static double value(const lstm_run *r, int in, int64_t i) {
+  return r->a.in[in] ? (double)kk_real_data(r->a.in[in])[i] : 0;
+}
 static double squash(double v) { return 1 / (1 + exp(-v)); }
-static double keep(const lstm_run *r, uint64_t i, double p) { return p <= 0 ? 1 : kk_random_keep(r->key, i, p) ? 1 / (1 - p) : 0; }
+static double keep(const lstm_run *r, uint64_t i, double p) {
+  return p <= 0 ? 1 : kk_random_keep(r->key, i, p) ? 1 / (1 - p) : 0;
+}
 static bool alive(const lstm_run *r, int64_t t, int64_t b) { return !r->k.lens || t < r->k.lens[b]; }
 
 static void oracle_forward(const lstm_run *r, oracle *o) {
@@ -189,13 +193,15 @@ static void oracle_close(const lstm_run *r, oracle *o) {
 }
 
 /* got and want agree to tolerance, relative to the largest of want and at least to 1. */
-static void same(const char *what, const lstm_run *r, const kk_real *got, const double *want, int64_t n, double tolerance) {
+static void same(const char *what, const lstm_run *r, const kk_real *got, const double *want, int64_t n,
+                 double tolerance) {
   double scale = 1;
   for (int64_t i = 0; i < n; i++) scale = fabs(want[i]) > scale ? fabs(want[i]) : scale;
   for (int64_t i = 0; i < n; i++)
     if (!(fabs((double)got[i] - want[i]) <= tolerance * scale))
       fail_msg("T%d B%d D%d H%d%s%s: %s[%d] is %.15g, the plain loops say %.15g", (int)r->k.T, (int)r->k.B, (int)r->k.D,
-               (int)r->k.H, r->k.lens ? " lens" : "", r->k.states ? " states" : "", what, (int)i, (double)got[i], want[i]);
+               (int)r->k.H, r->k.lens ? " lens" : "", r->k.states ? " states" : "", what, (int)i, (double)got[i],
+               want[i]);
 }
 
 static void check_case(lstm_case k, double tolerance) {

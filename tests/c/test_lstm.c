@@ -169,7 +169,8 @@ static void tanh_and_sigmoid_are_within_1e_6_also_near_zero(void **state) {
     worst_tanh = fmax(worst_tanh, fabs((double)kk_tanhf(v) / tanh((double)v) - 1));
     worst_sigmoid = fmax(worst_sigmoid, fabs((double)kk_sigmoid(v) * (1 + exp(-(double)v)) - 1));
   }
-  for (float v = 1e-30f; v < 1; v *= 1.37f) worst_tanh = fmax(worst_tanh, fabs((double)kk_tanhf(-v) / tanh(-(double)v) - 1));
+  for (float v = 1e-30f; v < 1; v *= 1.37f)
+    worst_tanh = fmax(worst_tanh, fabs((double)kk_tanhf(-v) / tanh(-(double)v) - 1));
   if (worst_tanh > 1e-6 || worst_sigmoid > 1e-6) fail_msg("tanh %.2e, sigmoid %.2e", worst_tanh, worst_sigmoid);
   assert_true(kk_tanhf(INFINITY) == 1 && kk_tanhf(-INFINITY) == -1 && kk_tanhf(0) == 0 && signbit(kk_tanhf(-0.0f)));
   assert_true(kk_sigmoid(INFINITY) == 1 && kk_sigmoid(-INFINITY) == 0 && kk_sigmoid(0) == 0.5f);
