@@ -61,9 +61,10 @@ function ulmfit.language_model(run, tok, o)
 end
 
 --- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
--- Stage `name`: the encoder of language model file `from` and a new head. First the head alone (head_epochs at head_lr), then
--- everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle. labels: class of each text, from 1
--- (or shares: a list of class shares for each); rows: texts to train on (repeats allowed: oversampling); valid_rows: texts to watch. smoothing, weights, drop, decay, clip, batch.
+-- Stage `name`: the encoder of language model file `from` and a new head. First the head alone (head_epochs at head_lr),
+-- then everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle. labels: class
+-- of each text, from 1 (or shares: a list of class shares for each); rows: texts to train on (repeats allowed:
+-- oversampling); valid_rows: texts to watch. smoothing, weights, drop, decay, clip, batch.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   options.drop, options.classes, options.smoothing, options.weights = o.drop, o.classes or 2, o.smoothing, o.weights

@@ -97,9 +97,11 @@ end
 
 --- learner.fit{model=, train=, valid=nil, groups=nil, rates=nil, epochs=1, lr=, ...} -> history
 -- train, valid: sources (kooka.learn.sources). groups: layer groups (default: model:groups()); rates: a factor of
--- the learning rate for each group (0 leaves it out). One-cycle schedule: pct, div, div_final, moms; decay: decoupled weight decay; clip:
--- norm. label: name of the bars; say: where the table goes (default print); perplexity: show it. checkpoint: path of a file written after
--- each epoch; when it exists the fit goes on behind it. log: called with a record an epoch. history: a list of records {epoch=, train_loss=, valid_loss=, accuracy=, ...}.
+-- the learning rate for each group (0 leaves it out). One-cycle schedule: pct, div, div_final, moms; decay: decoupled
+-- weight decay; clip: norm. label: name of the bars; say: where the table goes (default print); perplexity: show it.
+-- checkpoint: path of a file written after each epoch; when it exists the fit goes on behind it, to the same bits as a
+-- fit that was never stopped. After Ctrl-C the fit ends at the next step and raises "interrupted". log: called with a
+-- record an epoch. history: a list of records {epoch=, train_loss=, valid_loss=, accuracy=, ...}.
 function learner.fit(o)
   o.label, o.epochs = o.label or "fit", o.epochs or 1
   local groups = {}

@@ -5,7 +5,8 @@ local lstm = require "kooka.nn.lstm"
 
 local AwdLstm = module.class "awd_lstm"
 
---- awd_lstm{vocab=, embed=400, hidden=1152, layers=3, padding=0, drop=1, embed_p=.02, input_p=.25, hidden_p=.15, weight_p=.2, stream=} -> encoder
+--- awd_lstm{vocab=, embed=400, hidden=1152, layers=3, padding=0, drop=1, ...} -> encoder
+-- Further options: embed_p = .02, input_p = .25, hidden_p = .15, weight_p = .2, stream.
 -- The last layer is as wide as the embedding, so that the decoder can share its weights. drop multiplies every
 -- probability. embed_p drops whole word types, input_p and hidden_p share one mask over time, weight_p drops
 -- recurrent weights once per sequence. padding: id whose embedding is zero (0: none).

@@ -17,6 +17,8 @@ local function batch_norm(o)
   return self
 end
 
+--- layer:forward(x [N,D]) -> y [N,D]
+-- While training by the batch's mean and variance, which also move the running ones; else by the running ones.
 function BatchNorm:forward(x)
   if not self.training then
     return (core.batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, { eps = self.eps }))

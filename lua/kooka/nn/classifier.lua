@@ -8,8 +8,9 @@ local linear = require "kooka.nn.linear"
 local Classifier = module.class "classifier"
 
 --- classifier{vocab=, classes=2, head=50, head_p=.4, last_p=.1, smoothing=0, weights=nil, drop=1, ...} -> model
--- pool -> batch norm -> dropout -> linear -> ReLU -> batch norm -> dropout -> linear. Other options go to the encoder, with the
--- classifier's probabilities (embed .05, input .4, hidden .3, weight .5, all times drop) as defaults. weights: class weights of the loss, a list.
+-- pool -> batch norm -> dropout -> linear -> ReLU -> batch norm -> dropout -> linear. Other options go to the encoder,
+-- with the classifier's probabilities (embed .05, input .4, hidden .3, weight .5, all times drop) as defaults.
+-- weights: class weights of the loss, a list.
 local function classifier(o)
   local self = module.new(Classifier)
   local drop, width = o.drop or 1, 3 * (o.embed or 400)
@@ -41,12 +42,14 @@ function Classifier:head(x)
   return self.linear2(x)
 end
 
+--- model:forward(ids [T,B], lens [B]) -> logits [B,C]
 function Classifier:forward(ids, lens) return self:head(self:pool(ids, lens)) end
 
 --- model:loss(batch {x=, lens=, y= or soft=}) -> loss, stats [3]
 -- y: class labels [B]; soft: class shares [B,C].
 function Classifier:loss(batch)
-  return core.cross_entropy(self:forward(batch.x, batch.lens), batch.y, batch.soft, self.weights, { smoothing = self.smoothing })
+  local logits = self:forward(batch.x, batch.lens)
+  return core.cross_entropy(logits, batch.y, batch.soft, self.weights, { smoothing = self.smoothing })
 end
 
 --- model:groups() -> layer groups: embedding, each layer, head

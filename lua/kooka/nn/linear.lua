@@ -15,6 +15,7 @@ local function linear(o)
   return self
 end
 
+--- layer:forward(x [...,D]) -> y [...,H]
 function Linear:forward(x) return core.linear(x, self.weight, self.bias) end
 
 return linear
