@@ -343,11 +343,13 @@ end
 --- run:stage(name, f) -> value
 -- Runs f(run) and remembers that it is done: a resumed run skips it and gives the value from before, which
 -- therefore must be something JSON can hold (nil, numbers, strings, lists, records). Files that f names by
--- run:path are checked to be still there. An interrupted or failed stage leaves no mark.
+-- run:path are checked to be still there. An interrupted or failed stage leaves no mark. The place of the ops' random
+-- stream is remembered too, so that what follows draws the same numbers whether the stage ran now or before.
 function Run:stage(name, f)
   assert(not self.stage_name, "stages do not nest: " .. tostring(self.stage_name))
   local done = finished_stage(self, name)
   if done then
+    if done.stream then core.op_stream():state(done.stream[1], done.stream[2]) end
     self:say("%s: done before (%s)", name, require("kooka.progress").duration(done.seconds or 0))
     return done.value
   end
@@ -361,7 +363,8 @@ function Run:stage(name, f)
   end
   self:check()
   local seconds = sys.now() - started
-  local marker = {stage = name, seconds = seconds, finished = utc(), files = files, value = value}
+  local marker = {stage = name, seconds = seconds, finished = utc(), files = files, value = value,
+    stream = {core.op_stream():state()}}
   local encoded, text = pcall(encode, marker, {pretty = true})
   if not encoded then error(("stage %s gave a value that cannot be kept: %s"):format(name, text), 2) end
   local ok, message = self:save(marker_name(name), text .. "\n")

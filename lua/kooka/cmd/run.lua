@@ -81,9 +81,20 @@ local function resume_run(r, values, options, args)
   return opened
 end
 
+-- What the world refused (a file, a network, an option that does not fit the data), or nil for a fault of a program:
+-- raised by kooka.try, or on purpose without a place, error(message, 0). The frames are on_error's: 1 this function,
+-- 2 on_error, 3 error, 4 its caller.
+local function refusal(err)
+  local raiser = debug.getinfo(4, "f")
+  if raiser and raiser.func == require("kooka").try then return tostring((select(2, debug.getlocal(4, 2)))) end
+  if type(err) == "string" and not err:find("^[^\n]-:%d+: ") then return err end
+end
+
 local function on_error(err)
   if sys.stopped() and tostring(err):find("interrupted", 1, true) then return {interrupted = true} end
   if type(err) == "table" and err.interrupted then return err end
+  local message = refusal(err)
+  if message then return {message = message, trace = message} end
   local trace = debug.traceback(tostring(err), 2)
   return {message = tostring(err), trace = (trace:gsub("\n%s*%[C%]: in function 'xpcall'.*", ""))}
 end

@@ -8,6 +8,14 @@ local progress = require "kooka.progress"
 
 local learner = {}
 
+-- Ctrl-C ends a loop between two steps, with the terminal and the model's mode as they were before it.
+local function check_stop(bar, model, was)
+  if not core.sys.stopped() then return end
+  bar:close()
+  model:train(was)
+  error("interrupted", 0)
+end
+
 --- learner.validate(model, source) -> {loss=, accuracy=, nll=, n=}
 -- Mean unsmoothed -log p and share of top-1 hits, in evaluation mode; the mode is put back.
 function learner.validate(model, source, label)
@@ -22,6 +30,7 @@ function learner.validate(model, source, label)
     nll, n, hits = nll + s[1], n + s[2], hits + s[3]
     state = source.carries and new or nil
     bar:step()
+    check_stop(bar, model, was)
   end
   bar:close()
   model:train(was)
@@ -51,8 +60,9 @@ local function save_checkpoint(path, model, opt, epoch, history)
 end
 
 local function load_checkpoint(path, model, opt)
+  if not core.sys.exists(path) then return nil end
   local all, meta = core.load_safetensors(path)
-  if not all then return nil end
+  if not all then error(meta, 0) end               -- there, but not readable: going on without it would hide that
   local weights, moments = {}, {}
   for name, t in pairs(all) do
     local m = name:match("^model%.(.*)")
@@ -80,15 +90,12 @@ local function run_epoch(o, opt, rate_at, epoch, total)
     local value = loss:item()
     if value ~= value or norm ~= norm or norm == math.huge then
       bar:close()
-      error(("%s: the loss is %s and the gradient's norm %s at epoch %d, step %d of %d (learning rate %.3g); lower the rate or clip")
-        :format(o.label, value, norm, epoch, step, steps, lr))
+      error(("%s: the loss is %s and the gradient's norm %s at epoch %d, step %d of %d (learning rate %.3g); lower the "
+        .. "rate or clip"):format(o.label, value, norm, epoch, step, steps, lr), 0)
     end
     state = source.carries and new or nil
     sum, count, items = sum + value, count + 1, items + batch.n
-    if core.sys.stopped() then
-      bar:close()
-      error("interrupted", 0)
-    end
+    check_stop(bar, model, true)
     bar:step(1, ("loss %.3f"):format(sum / count))
   end
   bar:close()
@@ -118,6 +125,7 @@ function learner.fit(o)
     if epoch then first, history = epoch + 1, past end
   end
   local stream = tables.stream { columns = columns(o.perplexity), write = o.say }
+  local hold <close> = core.sys.stop_hold()        -- the first Ctrl-C ends the fit behind a step, not inside one
   for epoch = first, o.epochs do
     local start = core.sys.now()
     local train_loss, items = run_epoch(o, opt, rate_at, epoch, total)
