@@ -122,13 +122,20 @@ local function judged_rows(d, min)
   return rows, persons
 end
 
+--- personal.need(d, min)
+-- Raises, before any work is done, when nobody in d has min rated texts or more.
+function personal.need(d, min)
+  local _, persons = judged_rows(d, min)
+  if persons == 0 then error(("no person has %d rated texts or more (option min)"):format(min), 0) end
+end
+
 --- personal.heads(run, tok, lm, d, p) -> {map = result, intercept = result}, d.judged
 -- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds, min (rows a
 -- person must have to be judged), components, and the options of ulmfit.classifier. Stages classifier-K and heads-K.
 function personal.heads(run, tok, lm, d, p)
+  personal.need(d, p.min)
   local persons
   d.judged, persons = judged_rows(d, p.min)
-  if persons == 0 then error(("no person has %d rated texts or more (option min)"):format(p.min), 0) end
   local target = d.general
   if not target then
     local shares, labels = personal.shares(d)

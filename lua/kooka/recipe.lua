@@ -30,7 +30,11 @@ end
 
 local function type_of(param)
   if param.type then return param.type end
-  if type(param.default) == "number" then return math.type(param.default) == "integer" and "integer" or "number" end
+  if type(param.default) == "number" then         -- {default = 0, max = .9} is a number, not an integer
+    local whole = math.type(param.default) == "integer"
+    for _, limit in ipairs {param.min or 0, param.max or 0} do whole = whole and math.tointeger(limit) ~= nil end
+    return whole and "integer" or "number"
+  end
   if type(param.default) == "boolean" then return "boolean" end
   return "string"
 end

@@ -9,8 +9,19 @@ local personal = require "kooka.personal"
 local report = require "kooka.report"
 local ulmfit = require "kooka.ulmfit"
 
-local function keep_texts(d, n)            -- smoke runs: the first n rows
+-- The first n rows and their texts.
+local function first_rows(d, n)
   if n < 1 or n >= #d.labels then return d end
+  local at, texts = {}, {}
+  for i = 1, n do
+    local t = d.text_of[i]
+    if not at[t] then
+      at[t] = #texts + 1
+      texts[at[t]] = d.texts[t]
+    end
+    d.text_of[i] = at[t]
+  end
+  d.texts = texts
   for i = #d.labels, n + 1, -1 do d.users[i], d.items[i], d.labels[i], d.text_of[i] = nil, nil, nil, nil end
   return d
 end
@@ -22,7 +33,7 @@ return {
     data = { default = "../shared/data/humor_votes_es", help = "folder or file: votes.tsv, ratings.csv + jokes.csv, labels tsv, or CSV user,item,text,label" },
     min = { default = 50, min = 4, help = "rated texts a person must have to be judged" },
     people = { default = 0, min = 0, help = "judge at most so many persons, those first in the file (0: all)" },
-    rows = { default = 0, min = 0, help = "use the first so many ratings (0: all)" },
+    rows = { default = 0, min = 0, help = "use the first so many ratings and their texts (0: all)" },
     folds = { default = 3, min = 2, max = 20, help = "folds by text" },
     components = { default = 32, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
     vocab = { default = 6000, min = 100, max = 60000, help = "pieces of the tokenizer" },
@@ -44,7 +55,8 @@ return {
     lm_batch = 8, resamples = 100 },
   run = function(p, run)
     p.seed = run.seed
-    local d = keep_texts(kooka.try(likes.read(p.data)), p.rows)
+    local d = first_rows(kooka.try(likes.read(p.data)), p.rows)
+    personal.need(d, p.min)
     if p.people > 0 then d = likes.first_people(d, p.people, p.min) end
     local told = ("Likes from %s (%s): %d ratings by %d persons of %d texts; a like is %s."):format(p.data, d.name, #d.labels,
       likes.count(d.users), #d.texts, d.positive)

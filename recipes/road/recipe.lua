@@ -199,6 +199,9 @@ return {
     resamples = 100 },
   run = function(p, run)
     p.seed = run.seed
+    if p.data == "" and (p.source == "csv" or p.source == "archive") then
+      error(("--source %s needs --data PATH"):format(p.source), 0)
+    end
     local generated = p.source == "generated"
     local told = generated and "This community is GENERATED: nobody in it is real, and everybody's true taste is known."
       or ("Messages and likes from %s."):format(p.source == "x" and "X" or p.data)
@@ -206,6 +209,7 @@ return {
     if p.source ~= "csv" then run:stage("collect", function() return collect(run, p) end) end
     local d, ids = read(run, p)
     if #d.labels == 0 then error("no likes were collected: nothing to learn from", 0) end
+    personal.need(d, p.min)
     local rows_truth, texts_truth = truth(run, p, d, ids)
     local tok = ulmfit.tokenizer(run, d.posts, { vocab = p.vocab })
     local function lm(name, texts, epochs, from)

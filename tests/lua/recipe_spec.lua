@@ -29,6 +29,9 @@ function TestDeclaration:test_types_follow_from_defaults()
   lu.assertEquals(r.params.learning_rate.type, "number")
   lu.assertEquals(r.params.dry.type, "boolean")
   lu.assertEquals(r.params.source.type, "string")
+  r = recipe.check(toy {params = {share = {default = 0, max = .9, help = "h"}}, quick = {}, smoke = {}})
+  lu.assertEquals(r.params.share.type, "number")     -- seen to fail: no value between 0 and 0.9 was taken
+  lu.assertEquals(recipe.parse(r.params, {"--share", "0.1"}), {share = .1})
 end
 
 function TestDeclaration:test_default_and_help_may_stand_by_place()

@@ -88,6 +88,8 @@ local function is_file(path) return core.sys.stat(path) ~= nil end
 
 -- The one table in a folder, or the path itself.
 local function detect(path)
+  local facts, missing, why = core.sys.stat(path)
+  if not facts then return nil, missing, why end
   if is_file(path .. "/votes.tsv") then return read_votes(path .. "/votes.tsv") end
   if is_file(path .. "/ratings.csv") then return read_ratings(path) end
   if is_file(path .. "/labels_train_dev.tsv") then path = path .. "/labels_train_dev.tsv" end
@@ -109,6 +111,7 @@ end
 function likes.read(path)
   local d, message, code = detect(path)
   if not d then return nil, message, code end
+  if #d.labels == 0 then return nil, path .. ": no row says who liked what", "format" end
   d.add = nil
   return d
 end
