@@ -1,0 +1,259 @@
+--- cases: what is measured, each through the modules that recipes use. A case is
+-- { sizes = {defaults}, tiny = {for tests}, unit = "ms" | "MB/s", open = function(sizes) -> step, info }
+-- step() does the work once. info: flops (of one step, each multiply-add is two), bytes (for MB/s), inner (steps a
+-- sample), shared (further sizes for the peer: paths of files both sides read), close().
+local core = require "kooka.core"
+local kooka = require "kooka"
+
+local cases = {}
+
+-- A lazily required module: the command line lists the cases without loading the library.
+local function nn() return require "kooka.nn" end
+
+local function adam(model) return require("kooka.learn.optim").adam(model:groups()) end
+
+local function classes(n, count, stream) return core.randint(1, count, n, stream):keep() end
+
+local function random(name) return core.random("bench " .. name, 1) end
+
+-- forward, backward and back to zero gradients, as a training step does without its optimizer
+local function trainer(params, loss_of)
+  return function()
+    local tape <close> = core.tape()
+    tape:backward(loss_of())
+    core.optim.zero_grad(params)
+  end
+end
+
+cases.lstm = {
+  about = "LSTM layer, forward + backward", unit = "ms", sizes = { T = 70, B = 64, D = 400, H = 1152 }, tiny = { T = 3, B = 2, D = 5, H = 4 },
+  open = function(z)
+    local layer = nn().lstm { inputs = z.D, hidden = z.H }
+    local x = core.randn(z.T, z.B, z.D, random "lstm"):keep():param()
+    local params = layer:parameters()
+    params[#params + 1] = x
+    return trainer(params, function() return (layer(x)):sum() end), { flops = 3 * 2 * z.T * z.B * 4 * z.H * (z.D + z.H) }
+  end,
+}
+
+local function widths(z)
+  local flops = 0
+  for i = 1, z.L do
+    local d, h = i == 1 and z.E or z.H, i == z.L and z.E or z.H
+    flops = flops + 4 * h * (d + h)
+  end
+  return flops
+end
+
+cases.lm = {
+  about = "AWD-LSTM language model: a training step", unit = "ms", sizes = { V = 8000, E = 200, H = 512, L = 3, T = 70, B = 64 },
+  tiny = { V = 40, E = 4, H = 6, L = 2, T = 3, B = 2 },
+  open = function(z)
+    local model = nn().language_model { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L }
+    local opt, s, state = adam(model), random "lm", nil
+    local batch = { x = core.randint(1, z.V, z.T, z.B, s):keep(), y = core.randint(1, z.V, z.T, z.B, s):keep() }
+    return function()
+      local tape <close> = core.tape()
+      local loss, _, new = model:loss(batch, state)
+      tape:backward(loss)
+      opt:step(1e-3, .9, .1)
+      state = new
+    end, { flops = 3 * 2 * z.T * z.B * (widths(z) + z.E * z.V) }
+  end,
+}
+
+-- Lengths from 5 to 60 with a mean of 25: a quadratic ramp, so that both sides have the same without a generator.
+local function tweet_lengths(z)
+  local lens, sum = {}, 0
+  for i = 1, z.B do
+    local u = z.B == 1 and .5 or (z.B - i) / (z.B - 1)
+    lens[i] = math.floor(z.low + (z.high - z.low) * u ^ z.curve + .5)
+    sum = sum + lens[i]
+  end
+  return lens, sum
+end
+
+cases.classifier = {
+  about = "classifier on tweets: a training step", unit = "ms",
+  sizes = { V = 30000, E = 400, H = 1152, L = 3, B = 64, low = 5, high = 60, curve = 1.75 },
+  tiny = { V = 40, E = 4, H = 6, L = 2, B = 4, low = 1, high = 3, curve = 1 },
+  open = function(z)
+    local model = nn().classifier { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L }
+    local opt, s = adam(model), random "classifier"
+    local lens, tokens = tweet_lengths(z)
+    local batch = { x = core.randint(1, z.V, lens[1], z.B, s):keep(), y = classes(z.B, 2, s),
+      lens = core.tensor(lens, { dtype = "int32" }):keep() }
+    return function()
+      local tape <close> = core.tape()
+      tape:backward((model:loss(batch)))
+      opt:step(1e-3, .9, .1)
+    end, { flops = 3 * 2 * tokens * widths(z) }
+  end,
+}
+
+cases.linear_ce = {
+  about = "linear + cross-entropy, forward + backward", unit = "ms", sizes = { N = 4480, D = 400, V = 30000 },
+  tiny = { N = 6, D = 4, V = 9 },
+  open = function(z)
+    local s = random "linear_ce"
+    local layer = nn().linear { inputs = z.D, outputs = z.V }
+    local x, y = core.randn(z.N, z.D, s):keep():param(), classes(z.N, z.V, s)
+    local params = layer:parameters()
+    params[#params + 1] = x
+    return trainer(params, function() return (core.cross_entropy(layer(x), y)) end), { flops = 3 * 2 * z.N * z.D * z.V }
+  end,
+}
+
+cases.embedding = {
+  about = "embedding, forward + backward", unit = "ms", sizes = { N = 4480, V = 30000, D = 400 }, tiny = { N = 6, V = 9, D = 4 },
+  open = function(z)
+    local s = random "embedding"
+    local table, ids = core.randn(z.V, z.D, s):keep():param(), classes(z.N, z.V, s)
+    return trainer({ table }, function() return core.embedding(ids, table):sum() end), { inner = 5 }
+  end,
+}
+
+cases.matmul = {
+  about = "matrix product", unit = "ms", sizes = { M = 1024, K = 1024, N = 1024 }, tiny = { M = 5, K = 4, N = 3 },
+  open = function(z)
+    local s = random "matmul"
+    local a, b = core.randn(z.M, z.K, s):keep(), core.randn(z.K, z.N, s):keep()
+    local flops = 2 * z.M * z.K * z.N
+    return function()
+      local scope <close> = core.scope()
+      core.matmul(a, b)
+    end, { flops = flops, inner = math.max(1, math.floor(1e10 / flops)) }
+  end,
+}
+
+cases.adam = {
+  about = "clip + Adam step", unit = "ms", sizes = { N = 12000000 }, tiny = { N = 100 },
+  open = function(z)
+    local s = random "adam"
+    local p = core.randn(z.N, s):keep():param()
+    local opt = require("kooka.learn.optim").adam { { p } }
+    do
+      local tape <close> = core.tape()
+      tape:backward((p * p):sum())
+    end
+    return function() opt:step(1e-3, .9, .1) end, { inner = 5 }
+  end,
+}
+
+---- text ------------------------------------------------------------------------------------------
+
+-- Generated messages with labels; the first `count` of them also in a file, one a line, for the peer.
+local function messages(count)
+  local folder, out, labels, size = "build/bench", {}, {}, 0
+  local each = math.max(10, math.ceil(count / 40))
+  local community = kooka.community.generate { users = 40, messages = each, shown = 1, seed = 1 }
+  for i, post in ipairs(community.posts) do
+    if i > count then break end
+    out[i] = (post.text:gsub("%s+", " "))
+    labels[i] = community.general[post.id] == 1 and 2 or 1
+    size = size + #out[i]
+  end
+  kooka.try(core.sys.mkdir_p(folder))
+  kooka.try(core.sys.write_file(folder .. "/texts.txt", table.concat(out, "\n") .. "\n"))
+  kooka.try(core.sys.write_file(folder .. "/labels.txt", table.concat(labels, "\n") .. "\n"))
+  return out, labels, size, { texts = folder .. "/texts.txt", labels = folder .. "/labels.txt" }
+end
+
+cases.tokenizer = {
+  about = "SentencePiece BPE, encode", unit = "MB/s", sizes = { texts = 20000, vocab = 4000 }, tiny = { texts = 400, vocab = 200 },
+  open = function(z)
+    local texts, _, bytes, files = messages(z.texts)
+    local path = "build/bench/pieces.model"
+    local tok = kooka.try(kooka.text.tokenizer.train { texts = texts, path = path, vocab = z.vocab, sentences = 5000 })
+    return function() kooka.try(tok:encode_all(texts)) end, { bytes = bytes, shared = { file = files.texts, model = path } }
+  end,
+}
+
+cases.rules = {
+  about = "cleaning rules", unit = "MB/s", sizes = { texts = 20000 }, tiny = { texts = 400 },
+  open = function(z)
+    local texts, _, bytes, files = messages(z.texts)
+    return function() kooka.try(kooka.text.rules.clean_all(texts)) end, { bytes = bytes, shared = { file = files.texts } }
+  end,
+}
+
+cases.nbsvm = {
+  about = "NB-SVM on 1- and 2-grams, fit", unit = "ms", sizes = { texts = 20000 }, tiny = { texts = 400 },
+  open = function(z)
+    local texts, labels, _, files = messages(z.texts)
+    return function()
+      kooka.try(require("kooka.baseline.nbsvm").fit { texts = texts, labels = labels })
+    end, { shared = { file = files.texts, labels = files.labels } }
+  end,
+}
+
+---- scores and people -----------------------------------------------------------------------------
+
+cases.bootstrap = {
+  about = "metrics of a test set with bootstrap intervals", unit = "ms", sizes = { N = 6000, resamples = 1000 },
+  tiny = { N = 40, resamples = 20 },
+  open = function(z)
+    local s = random "bootstrap"
+    local prob, label = {}, {}
+    for i = 1, z.N do
+      label[i] = s:uniform() < .3 and 2 or 1
+      prob[i] = math.min(math.max(.5 + .2 * (label[i] == 2 and 1 or -1) + .3 * s:normal(), .001), .999)
+    end
+    return function() kooka.eval.binary(prob, label, { resamples = z.resamples }) end, {}
+  end,
+}
+
+cases.heads = {
+  about = "a head a person, 5 folds", unit = "ms", sizes = { users = 1000, rows = 100, D = 400 },
+  tiny = { users = 3, rows = 12, D = 4 },
+  open = function(z)
+    local s = random "heads"
+    local n, people, labels = z.users * z.rows, {}, {}
+    local features = core.randn(n, z.D, s):keep()
+    local first = features:narrow(2, 1, 1):reshape(n):tolist()
+    for i = 1, n do
+      people[i] = (i - 1) // z.rows + 1
+      labels[i] = first[i] + s:normal() > 0 and 2 or 1
+    end
+    local offset = {}
+    for i = 1, n do offset[i] = 0 end
+    return function()
+      kooka.users.fit { features = features, labels = labels, users = people, offset = offset, lambda = 30, lambda0 = 1 }
+    end, {}
+  end,
+}
+
+cases.startup = {
+  about = "kooka -e \"print(1)\"", unit = "ms", sizes = {}, tiny = {},
+  open = function()
+    local exe = kooka.try(core.sys.exe())
+    return function()
+      local child <close> = assert(core.sys.spawn({ exe, "-e", "print(1)" }, { stdin = "null", stdout = "pipe" }))
+      assert(child:read_all() ~= "" and child:wait() == 0, "kooka -e print(1) failed")
+    end, { inner = 5 }
+  end,
+}
+
+--- cases.suite: what `kooka bench` runs: {name, case, sizes over the defaults, repeats at most, target}.
+-- target: the least ratio to PyTorch in float32 {intel =, amd =}, or at_most = milliseconds.
+cases.suite = {
+  { name = "startup", case = "startup", at_most = 10 },
+  { name = "matmul 1024", case = "matmul" },
+  { name = "matmul 4480x400x4608", case = "matmul", sizes = { M = 4480, K = 400, N = 4608 } },
+  { name = "embedding 4480 of 30000x400", case = "embedding" },
+  { name = "adam 12M", case = "adam" },
+  { name = "linear+ce 4480x400->30000", case = "linear_ce", target = { intel = 1.15, amd = 1.1 }, repeats = 5 },
+  { name = "lstm 400->1152", case = "lstm", target = { intel = 1.1, amd = 1.05 } },
+  { name = "lstm 1152->1152", case = "lstm", sizes = { D = 1152 }, target = { intel = 1.1, amd = 1.05 } },
+  { name = "lstm 1152->400", case = "lstm", sizes = { D = 1152, H = 400 }, target = { intel = 1.1, amd = 1.05 } },
+  { name = "lm small", case = "lm", target = { intel = 1.4, amd = 1.3 } },
+  { name = "lm full", case = "lm", sizes = { V = 30000, E = 400, H = 1152 }, target = { intel = 1.25, amd = 1.1 }, repeats = 3 },
+  { name = "classifier tweets", case = "classifier", target = { intel = 2.2, amd = 1.8 }, repeats = 5 },
+  { name = "sentencepiece encode", case = "tokenizer" },
+  { name = "rules", case = "rules" },
+  { name = "nbsvm fit", case = "nbsvm" },
+  { name = "bootstrap 1000", case = "bootstrap" },
+  { name = "heads 1000x100x400", case = "heads", repeats = 3 },
+}
+
+return cases

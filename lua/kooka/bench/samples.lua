@@ -1,0 +1,91 @@
+--- samples: timing that knows when the machine was not ours. Each sample stands between two probes of the
+-- processor's peak; one whose probe is below LEAST of the best seen is dropped and taken again, up to a bound.
+local core = require "kooka.core"
+local sys = core.sys
+
+local samples = { LEAST = .85, best = 0 }
+
+local function probe(seconds)
+  local p = core.machine.peak { seconds = seconds or .005 }
+  if p > samples.best then samples.best = p end
+  return p
+end
+
+--- calibrate(seconds): finds the best probe before anything is judged by it
+function samples.calibrate(seconds)
+  local till = sys.now() + seconds
+  repeat probe() until sys.now() > till
+end
+
+-- Waits until a probe is good, for `seconds` at most.
+local function quiet(seconds)
+  local till = sys.now() + seconds
+  local p = probe()
+  while p < samples.LEAST * samples.best and sys.now() < till do
+    sys.sleep(.02)
+    p = probe()
+  end
+  return p
+end
+
+--- take(measure, patience) -> {seconds=, peak=, good=} or nil, message
+-- measure() answers seconds or nil, message. peak: mean of the probes before and after. good: both were.
+function samples.take(measure, patience)
+  local before = quiet(patience)
+  local seconds, message = measure()
+  if not seconds then return nil, message end
+  local after = probe()
+  local least = samples.LEAST * samples.best
+  return { seconds = seconds, peak = (before + after) / 2, good = before >= least and after >= least }
+end
+
+--- quantile(sorted list, q) -> number
+function samples.quantile(list, q)
+  local at = 1 + q * (#list - 1)
+  local low = math.floor(at)
+  local high = math.min(low + 1, #list)
+  return list[low] + (at - low) * (list[high] - list[low])
+end
+
+local Side = {}
+Side.__index = Side
+
+--- side(measure, repeats) -> side
+-- Collects good samples of one side until there are `repeats`; when the tries run out, the others count too.
+function samples.side(measure, repeats)
+  return setmetatable({ measure = measure, want = repeats, tries = 0, most = repeats + math.max(3, repeats), good = {},
+    bad = {} }, Side)
+end
+
+--- side:done() -> boolean
+function Side:done() return self.message ~= nil or #self.good >= self.want or self.tries >= self.most end
+
+--- side:sample(patience)
+function Side:sample(patience)
+  local s, message = samples.take(self.measure, patience)
+  self.tries = self.tries + 1
+  if not s then
+    self.message = message or "no answer"
+    return
+  end
+  local list = s.good and self.good or self.bad
+  list[#list + 1] = s
+end
+
+--- side:result() -> {median=, low=, high=, n=, dropped=, unguarded=, peak=} or nil, message
+-- low and high: first and third quartile. dropped: samples not used; unguarded: used although a probe was low.
+function Side:result()
+  local used = table.move(self.good, 1, #self.good, 1, {})
+  table.sort(self.bad, function(a, b) return a.peak > b.peak end)
+  local unguarded = math.min(#self.bad, self.want - #used)
+  for i = 1, unguarded do used[#used + 1] = self.bad[i] end
+  if #used == 0 then return nil, self.message or "no sample" end
+  local seconds, speed = {}, {}
+  for i, s in ipairs(used) do seconds[i], speed[i] = s.seconds, s.seconds * s.peak end
+  table.sort(seconds)
+  table.sort(speed)
+  return { median = samples.quantile(seconds, .5), low = samples.quantile(seconds, .25), high = samples.quantile(seconds, .75),
+    n = #used, dropped = #self.bad - unguarded, unguarded = unguarded, work_at_peak = samples.quantile(speed, .5) }
+end
+
+return samples
