@@ -39,7 +39,7 @@ $(B)/kooka: $(BIND) $(O)/cli/main.o $(O)/gen/modules.o $(B)/libkooka.a
 	$(CC) $(OPT) $(CFLAGS) $(VARIANT) -Wl,-E -o $@ $(BIND) $(O)/cli/main.o $(O)/gen/modules.o $(B)/libkooka.a $(LUA_LIB) $(LIBS)
 $(B)/rock/kooka/core.so: $(BIND) $(B)/libkooka.a
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(CFLAGS) $(VARIANT) -shared -o $@ $(BIND) $(B)/libkooka.a $(LIBS)
+	$(CC) $(OPT) $(CFLAGS) $(VARIANT) -shared -Wl,-z,nodelete -o $@ $(BIND) $(B)/libkooka.a $(LIBS)
 
 $(O)/%.o: runtime/%.c
 	@mkdir -p $(@D)

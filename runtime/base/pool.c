@@ -6,7 +6,8 @@
 **
 ** A loop is published as a ticket: its number in the upper half, the next chunk in the lower. A worker reads the ticket, then
 ** the loop's fields, then takes the chunk by compare-and-swap on the same ticket: if it succeeds, the fields were that loop's.
-** Before the fields change the ticket is closed (next chunk = NONE). Idle workers look for a new ticket for SPIN rounds, then sleep. */
+** Before the fields change the ticket is closed (next chunk = NONE); fields are stored with release and read with acquire, so that
+** who has seen a new field also sees the ticket closed, on processors that reorder stores as well. Idle workers look for a new ticket for SPIN rounds, then sleep. */
 #define _GNU_SOURCE
 #include "base/pool.h"
 
@@ -74,12 +75,12 @@ static uint32_t pool_work(void) {
   uint32_t taken = 0;
   for (;;) {
     uint64_t t = atomic_load_explicit(&pool.ticket, memory_order_acquire);
-    kk_chunk_fn fn = atomic_load_explicit(&pool.fn, memory_order_relaxed);
-    void *arg = atomic_load_explicit(&pool.arg, memory_order_relaxed);
-    int64_t n = atomic_load_explicit(&pool.n, memory_order_relaxed);
-    int64_t grain = atomic_load_explicit(&pool.grain, memory_order_relaxed);
+    kk_chunk_fn fn = atomic_load_explicit(&pool.fn, memory_order_acquire);
+    void *arg = atomic_load_explicit(&pool.arg, memory_order_acquire);
+    int64_t n = atomic_load_explicit(&pool.n, memory_order_acquire);
+    int64_t grain = atomic_load_explicit(&pool.grain, memory_order_acquire);
     uint32_t k = (uint32_t)t;
-    if (k == NONE || k >= atomic_load_explicit(&pool.chunks, memory_order_relaxed)) return taken;
+    if (k == NONE || k >= atomic_load_explicit(&pool.chunks, memory_order_acquire)) return taken;
     if (!atomic_compare_exchange_weak_explicit(&pool.ticket, &t, t + 1, memory_order_acq_rel, memory_order_relaxed)) continue;
     int64_t begin = (int64_t)k * grain, end = begin + grain;
     inside = true;
@@ -154,11 +155,11 @@ void kk_pool_for(int64_t n, int64_t grain, kk_chunk_fn fn, void *arg) {
   if (pool.started < pool.threads - 1) pool_start();
   uint64_t number = (atomic_load(&pool.ticket) >> 32) + 1;
   atomic_store_explicit(&pool.ticket, number << 32 | NONE, memory_order_seq_cst);
-  atomic_store_explicit(&pool.fn, fn, memory_order_relaxed);
-  atomic_store_explicit(&pool.arg, arg, memory_order_relaxed);
-  atomic_store_explicit(&pool.n, n, memory_order_relaxed);
-  atomic_store_explicit(&pool.grain, grain, memory_order_relaxed);
-  atomic_store_explicit(&pool.chunks, (uint32_t)chunks, memory_order_relaxed);
+  atomic_store_explicit(&pool.fn, fn, memory_order_release);
+  atomic_store_explicit(&pool.arg, arg, memory_order_release);
+  atomic_store_explicit(&pool.n, n, memory_order_release);
+  atomic_store_explicit(&pool.grain, grain, memory_order_release);
+  atomic_store_explicit(&pool.chunks, (uint32_t)chunks, memory_order_release);
   atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
   atomic_store_explicit(&pool.ticket, number << 32, memory_order_seq_cst);
   if (atomic_load(&pool.sleeping) > 0) {
