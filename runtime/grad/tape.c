@@ -65,9 +65,11 @@ static size_t tape_temporary(const kk_call *c) {
 }
 
 static void tape_call_backward(kk_call *c, char *temp) {
+  bool any = false;
   for (int i = 0; i < c->nin; i++) {
     c->din[i] = NULL;
     if (!tape_wanted(c, i)) continue;
+    any = true;
     if (tape_direct(c, i)) {
       c->din[i] = c->src[i]->store->grad + c->src[i]->offset;
     } else {
@@ -77,6 +79,7 @@ static void tape_call_backward(kk_call *c, char *temp) {
       temp += tape_round(n);
     }
   }
+  if (!any) return;                          /* nobody wants it any more: t:param(false) after it was recorded */
   c->scratch = temp;
   c->op->backward(c);
   for (int i = 0; i < c->nin; i++) {
@@ -96,6 +99,7 @@ static void tape_call_backward(kk_call *c, char *temp) {
 
 static kk_status tape_check(const kk_tape *t, const kk_tensor *loss, const kk_tensor *seed, kk_err *e) {
   char a[KK_SHAPE_STR], b[KK_SHAPE_STR];
+  bool here = false;
   if (!t->records) return kk_fail(e, KK_ESTATE, "backward: this is a scope, not a tape: it recorded nothing");
   if (t->used) return kk_fail(e, KK_ESTATE, "backward: this tape already ran backward");
   if (!kk_live(loss)) return kk_fail(e, KK_ESTATE, "backward: the loss was released when its scope closed");
@@ -109,10 +113,20 @@ static kk_status tape_check(const kk_tape *t, const kk_tensor *loss, const kk_te
   for (int k = 0; k < t->n; k++) {
     const kk_call *c = &t->calls[k];
     for (int i = 0; i < c->nin; i++)
-      if (c->src[i] && c->in[i]->store == c->src[i]->store && c->src[i]->store->writes != c->writes[i])
+      if (c->in[i] && !kk_live(c->in[i]))
+        return kk_fail(e, KK_ESTATE, "backward: an input of %s, %s, was released when its scope closed", c->op->name,
+                       kk_shape_str(&c->in[i]->shape, b));
+      else if (c->src[i] && c->in[i]->store == c->src[i]->store && c->src[i]->store->writes != c->writes[i])
         return kk_fail(e, KK_ESTATE, "backward: an input of %s, %s, was written after it was used; copy it before the write",
                        c->op->name, kk_shape_str(&c->src[i]->shape, b));
+    for (int i = 0; i < c->nout; i++) {
+      if (c->out[i]->store->writes)
+        return kk_fail(e, KK_ESTATE, "backward: the result of %s, %s, was written after it was made; copy it before the write",
+                       c->op->name, kk_shape_str(&c->out[i]->shape, b));
+      here |= c->out[i]->store == loss->store;
+    }
   }
+  if (!here) return kk_fail(e, KK_ESTATE, "backward: the loss was not computed on this tape");
   return KK_OK;
 }
 
@@ -128,8 +142,8 @@ kk_status kk_tape_backward(kk_tape *t, kk_tensor *loss, const kk_tensor *seed, k
     if (n > most) most = n;
     for (int i = 0; i < c->nin && !st; i++)
       if (tape_wanted(c, i)) st = kk_tensor_need_grad(c->src[i], e);
-    for (int i = 0; i < c->nout && !st; i++)
-      if (kk_wants_grad(c->out[i])) st = kk_tensor_need_grad(c->out[i], e);
+    for (int i = 0; i < c->nout && !st; i++)     /* kernels read it, whoever says now that it is not wanted */
+      if (kk_type(c->out[i]) == KK_F32) st = kk_tensor_need_grad(c->out[i], e);
   }
   if (!st) st = kk_tensor_need_grad(loss, e);
   if (!st && seed) st = kk_contiguous_copy(seed, KK_F32, &g, e);
@@ -148,12 +162,20 @@ kk_status kk_tape_backward(kk_tape *t, kk_tensor *loss, const kk_tensor *seed, k
   return KK_OK;
 }
 
+void kk_tape_abandon(kk_tape *t) {
+  for (int i = 0; t && i < t->nowned; i++) t->owned[i]->kept = true;
+  kk_tape_free(t);
+}
+
 void kk_tape_free(kk_tape *t) {
   if (!t) return;
   for (int k = 0; k < t->n; k++) {
     kk_call *c = &t->calls[k];
     for (int i = 0; i < c->nin; i++) kk_unref(c->src[i]), kk_unref(c->in[i]);
-    for (int i = 0; i < c->nout; i++) kk_unref(c->out[i]);
+    for (int i = 0; i < c->nout; i++) {
+      c->out[i]->store->wants_grad = false;      /* one that is kept has no history any more */
+      kk_unref(c->out[i]);
+    }
     for (int i = 0; i < c->nsave; i++) kk_unref(c->save[i]);
   }
   for (int i = 0; i < t->nowned; i++) {

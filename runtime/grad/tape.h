@@ -20,6 +20,7 @@ kk_status kk_tape_push(kk_tape *t, const kk_call *c, kk_err *e);   /* takes its 
 /* Adds d loss / d x into the gradient of every x that wants one. seed: gradient of the loss, NULL = 1. */
 kk_status kk_tape_backward(kk_tape *t, kk_tensor *loss, const kk_tensor *seed, kk_err *e);
 void kk_tape_free(kk_tape *t);  /* releases every owned storage that is not kept */
+void kk_tape_abandon(kk_tape *t);   /* the same, but what somebody still holds lives on */
 
 /* Arguments of one application. nin counts what is in in[] (absent optional inputs are NULL). */
 typedef struct kk_args {

@@ -9,23 +9,37 @@ kk_tape *kk_lua_scope(lua_State *L) {
   return NULL;
 }
 
-static int tape_close(lua_State *L) {
+static kk_tape *tape_leave(lua_State *L) {
   kk_ltape *h = luaL_checkudata(L, 1, KK_TAPE), **p;
+  kk_tape *t = h->t;
   for (p = &kk_lua_ctx(L)->current; *p; p = &(*p)->older)
     if (*p == h) {
       *p = h->older;
       break;
     }
-  kk_tape_free(h->t);
   h->t = NULL;
+  return t;
+}
+
+static int tape_close(lua_State *L) {
+  kk_tape_free(tape_leave(L));
+  return 0;
+}
+
+/* Nobody closed it. The collector comes at any time, also between the check of a tensor and its use, so
+** it must not release what a handle still holds. */
+static int tape_gc(lua_State *L) {
+  kk_tape_abandon(tape_leave(L));
   return 0;
 }
 
 static int tape_make(lua_State *L, bool records) {
   kk_ctx *c = kk_lua_ctx(L);
   kk_err e;
-  kk_ltape *h = lua_newuserdatauv(L, sizeof *h, 0);
+  kk_ltape *h = lua_newuserdatauv(L, sizeof *h, 1);
   *h = (kk_ltape){.thread = L};
+  lua_pushthread(L);                     /* lives as long as h: no later coroutine gets its address */
+  lua_setiuservalue(L, -2, 1);
   luaL_setmetatable(L, KK_TAPE);
   if (kk_tape_new(records, &h->t, &e)) return kk_lua_fail(L, &e);
   h->older = c->current;
@@ -52,7 +66,7 @@ static int tape_tostring(lua_State *L) {
 }
 
 static const kk_reg tape_meta[] = {
-  {"__gc", tape_close, NULL}, {"__close", tape_close, NULL}, {"__tostring", tape_tostring, NULL}, {0}};
+  {"__gc", tape_gc, NULL}, {"__close", tape_close, NULL}, {"__tostring", tape_tostring, NULL}, {0}};
 
 static const kk_reg tape_methods[] = {
   {"backward", tape_backward, "tape:backward(loss[, gradient])\n"
