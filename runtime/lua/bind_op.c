@@ -45,14 +45,14 @@ static void op_options(lua_State *L, int arg, const kk_op *op, double *opt) {
   }
 }
 
-/* A copy of index tensor t, counted from 0, or from 1 with by = 1. */
-static kk_status op_shift(const kk_op *op, kk_tensor *t, int by, kk_tensor **out, kk_err *e) {
+/* A copy of index tensor t, counted from 0. */
+static kk_status op_shift(const kk_op *op, kk_tensor *t, kk_tensor **out, kk_err *e) {
   kk_tensor *c = NULL;
   if (!kk_live(t)) return kk_fail(e, KK_ESTATE, "%s: an index tensor was released when its scope closed", op->name);
   if (kk_type(t) == KK_F32) return kk_fail(e, KK_ETYPE, "%s: %s: an index tensor is float32, expected int32", op->name, op->sig);
   if (kk_contiguous_copy(t, KK_I32, &c, e)) return e->code;
   int32_t *p = kk_i32_data(c);
-  for (int64_t i = 0, n = kk_numel(&c->shape); i < n; i++) p[i] += by;
+  for (int64_t i = 0, n = kk_numel(&c->shape); i < n; i++) p[i] -= p[i] > INT32_MIN;     /* INT32_MIN stays: refused as any below 0 */
   *out = c;
   return KK_OK;
 }
@@ -136,7 +136,7 @@ static int op_call(lua_State *L) {
   for (int i = 0; i < a.nin && !st; i++) {             /* 3. the work: cannot jump */
     const kk_term *t = &sig.in[i < sig.nin ? i : sig.nin - 1];
     if (!a.in[i] || t->type != 'i') continue;
-    st = op_shift(op, a.in[i], -1, &shifted[i], &e);
+    st = op_shift(op, a.in[i], &shifted[i], &e);
     if (!st) a.in[i] = shifted[i];
   }
   if (!st) st = kk_op_run(op, &a, scope, out, &e);

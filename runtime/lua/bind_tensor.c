@@ -1,5 +1,6 @@
 /* bind_tensor.c -- the tensor handle: a userdata that holds one counted reference. Creation, reading,
 ** gradients. Views and indexing: bind_view.c; printing: bind_print.c. */
+#include <math.h>
 #include <string.h>
 
 #include "lua/lua_tensor.h"
@@ -116,16 +117,16 @@ static int tensor_ones(lua_State *L) { return tensor_filled(L, 1); }
 static int tensor_full(lua_State *L) {
   kk_shape s;
   int next;
-  double v = luaL_checknumber(L, 2);
   kk_dtype d = kk_lua_optdtype(L, 3, KK_F32);
   kk_tensor **h;
   kk_err e;
+  kk_lua_checkvalue(L, 2, d);
   luaL_checktype(L, 1, LUA_TTABLE);
   s = kk_lua_checkshape(L, 1, false, &next);
   kk_lua_pressure(L);
   h = kk_lua_newtensor(L);
   if (kk_tensor_new(d, &s, h, &e)) return kk_lua_fail(L, &e);
-  kk_fill(*h, v);
+  kk_lua_fill(L, *h, 2);
   kk_lua_adopt(L, *h);
   return 1;
 }
@@ -145,20 +146,26 @@ static kk_shape tensor_listshape(lua_State *L, int arg) {
   return s;
 }
 
+static void tensor_misfit(lua_State *L, int arg, int64_t at, double v, const char *dtype) {
+  luaL_argerror(L, arg, lua_pushfstring(L, "element %I is %f, which does not fit %s", (lua_Integer)at + 1, v, dtype));
+}
+
 /* Reads the list on top into t from element *at on. */
 static void tensor_read(lua_State *L, int arg, kk_tensor *t, int dim, int64_t *at) {
   if (dim == t->shape.ndim) {
     int isnum;
     if (kk_type(t) == KK_I64) {
-      ((int64_t *)t->store->data)[(*at)++] = lua_tointegerx(L, -1, &isnum);
+      ((int64_t *)t->store->data)[*at] = lua_tointegerx(L, -1, &isnum);
+      if (!isnum && lua_isnumber(L, -1)) tensor_misfit(L, arg, *at, lua_tonumber(L, -1), "int64");
+      ++*at;
     } else {
       double v = lua_tonumberx(L, -1, &isnum);
       if (kk_type(t) == KK_F32) ((kk_real *)t->store->data)[*at] = (kk_real)v;
       else if (kk_type(t) == KK_I32) {
-        if (!(v >= INT32_MIN && v <= INT32_MAX)) luaL_argerror(L, arg, "a value does not fit int32");
+        if (isnum && !(v >= INT32_MIN && v <= INT32_MAX && v == floor(v))) tensor_misfit(L, arg, *at, v, "int32");
         ((int32_t *)t->store->data)[*at] = (int32_t)v;
       } else {
-        if (!(v >= 0 && v <= 255)) luaL_argerror(L, arg, "a value does not fit uint8");
+        if (isnum && !(v >= 0 && v <= 255 && v == floor(v))) tensor_misfit(L, arg, *at, v, "uint8");
         ((uint8_t *)t->store->data)[*at] = (uint8_t)v;
       }
       ++*at;
@@ -204,12 +211,10 @@ static int tensor_arange(lua_State *L) {
   s.n[0] = n < 0 ? 0 : (int64_t)(n + 1e-9) + 1;
   kk_lua_pressure(L);
   h = kk_lua_newtensor(L);
-  if (kk_tensor_new(KK_F32, &s, h, &e)) return kk_lua_fail(L, &e);
-  for (int64_t i = 0; i < s.n[0]; i++) kk_real_data(*h)[i] = (kk_real)(from + step * (double)i);
-  if (d != KK_F32) {
-    kk_tensor **g = kk_lua_newtensor(L);
-    if (kk_contiguous_copy(*h, d, g, &e)) return kk_lua_fail(L, &e);
-    h = g;
+  if (kk_tensor_new(d, &s, h, &e)) return kk_lua_fail(L, &e);
+  for (int64_t i = 0; i < s.n[0]; i++) {
+    double v = from + step * (double)i;       /* float32 would lose integers above 2^24 */
+    if (!kk_put(*h, i, v)) return luaL_error(L, "arange: %f does not fit %s", v, kk_dtype_name(d));
   }
   kk_lua_adopt(L, *h);
   return 1;

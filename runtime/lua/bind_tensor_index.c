@@ -34,6 +34,8 @@ static kk_tensor **index_one(lua_State *L, kk_tensor **h, int *dim) {
   for (int i = 0; i < 2; i++)
     if (v[i] < 0) v[i] += size + 1;
   if (v[2] < 1) luaL_error(L, "index: step %I, expected 1 or more", v[2]);
+  for (int i = 0; i < 2; i++)                         /* far in front is as wrong as just in front, and does not overflow */
+    if (v[i] < 0) v[i] = 0;
   h = kk_lua_newtensor(L);
   if (kk_view_narrow(t, *dim, v[0] - 1, v[1] < v[0] ? 0 : (v[1] - v[0]) / v[2] + 1, v[2], h, &e)) kk_lua_fail(L, &e);
   ++*dim;
@@ -103,7 +105,7 @@ static kk_tensor *index_numbers(lua_State *L, kk_tensor *index) {
   kk_tensor **h = kk_lua_newtensor(L);
   kk_err e = {0};
   if (kk_contiguous_copy(index, KK_I32, h, &e)) kk_lua_fail(L, &e);
-  for (int64_t i = 0, n = kk_numel(&(*h)->shape); i < n; i++) kk_i32_data(*h)[i]--;
+  for (int64_t i = 0, n = kk_numel(&(*h)->shape); i < n; i++) kk_i32_data(*h)[i] -= kk_i32_data(*h)[i] > INT32_MIN;
   return *h;
 }
 
@@ -134,6 +136,12 @@ static void index_write_mask(lua_State *L, kk_tensor *t, kk_tensor *mask) {
   kk_err e = {0};
   bool number = lua_type(L, 3) == LUA_TNUMBER;
   int64_t n = kk_numel(&t->shape), marked = 0, k = 0;
+  if (m->store == t->store) {                       /* the writes below would change the mask */
+    kk_tensor *view = m;
+    if (kk_contiguous_copy(view, KK_U8, wide, &e)) kk_lua_fail(L, &e);
+    m = *wide;
+    wide = kk_lua_newtensor(L);
+  }
   if (kk_view_expand(m, &t->shape, wide, &e)) kk_lua_fail(L, &e);
   for (int64_t i = 0; i < n; i++) marked += kk_get(*wide, kk_element_offset(*wide, i)) != 0;
   src = kk_lua_newtensor(L);

@@ -166,21 +166,28 @@ static void view_assign(lua_State *L, kk_tensor *dst, kk_tensor *src) {
   if (kk_copy(dst, src, &e)) kk_lua_fail(L, &e);
 }
 
-/* A number that t can hold. */
-static double view_checkvalue(lua_State *L, int arg, const kk_tensor *t) {
+void kk_lua_checkvalue(lua_State *L, int arg, kk_dtype d) {
   static const double lo[] = {0, -2147483648.0, -9223372036854775808.0, 0}, hi[] = {0, 2147483647.0, 9223372036854774784.0, 255};
   double v = luaL_checknumber(L, arg);
-  kk_dtype d = kk_type(t);
+  if (d == KK_I64 && lua_isinteger(L, arg)) return;
   if (d != KK_F32 && !(v == floor(v) && v >= lo[d] && v <= hi[d]))
     luaL_argerror(L, arg, lua_pushfstring(L, "%f does not fit %s", v, kk_dtype_name(d)));
-  return v;
+}
+
+void kk_lua_fill(lua_State *L, kk_tensor *t, int arg) {
+  if (kk_type(t) != KK_I64 || !lua_isinteger(L, arg)) {
+    kk_fill(t, lua_tonumber(L, arg));
+    return;
+  }
+  int64_t v = lua_tointeger(L, arg);                    /* not through double, which is exact to 2^53 only */
+  for (int64_t i = 0, n = kk_numel(&t->shape); i < n; i++) ((int64_t *)t->store->data)[kk_element_offset(t, i)] = v;
 }
 
 void kk_lua_write(lua_State *L, kk_tensor *t, int arg, const char *who) {
   if (lua_type(L, arg) == LUA_TNUMBER) {
-    double v = view_checkvalue(L, arg, t);
+    kk_lua_checkvalue(L, arg, kk_type(t));
     kk_lua_checkwrite(L, t, who);
-    kk_fill(t, v);
+    kk_lua_fill(L, t, arg);
   } else {
     kk_tensor *src = kk_lua_checktensor(L, arg);
     kk_lua_checkwrite(L, t, who);
@@ -234,7 +241,7 @@ static int view_split(lua_State *L) {
   if (!lua_istable(L, 2)) {
     lua_Integer len = luaL_checkinteger(L, 2);
     luaL_argcheck(L, len >= 1, 2, "expected 1 or more");
-    return view_pieces(L, t, dim, len);
+    return view_pieces(L, t, dim, len > t->shape.n[dim] ? t->shape.n[dim] + 1 : len);
   }
   lua_newtable(L);
   for (lua_Integer i = 1, count = (lua_Integer)lua_rawlen(L, 2); i <= count; i++) {
@@ -257,6 +264,7 @@ static int view_chunk(lua_State *L) {
   int dim = kk_lua_checkdim(L, 3, t->shape.ndim, 0);
   luaL_argcheck(L, t->shape.ndim > 0, 1, "a scalar cannot be split");
   luaL_argcheck(L, n >= 1, 2, "expected 1 or more");
+  if (n > t->shape.n[dim]) n = t->shape.n[dim] + 1;
   int64_t len = (t->shape.n[dim] + n - 1) / n;
   return view_pieces(L, t, dim, len < 1 ? 1 : len);
 }
@@ -271,6 +279,7 @@ static int view_tile(lua_State *L) {
   lua_settop(L, 1);
   s = (kk_shape){.ndim = times.ndim};
   for (int i = 0; i < s.ndim; i++) s.n[i] = i < s.ndim - t->shape.ndim ? 1 : t->shape.n[i - (s.ndim - t->shape.ndim)];
+  luaL_checkstack(L, 4 * KK_MAXDIM + 4, "tile");
   h = kk_lua_newtensor(L);
   if (kk_view_expand(t, &s, h, &e)) return kk_lua_fail(L, &e);
   for (int d = s.ndim - 1; d >= 0; d--) {

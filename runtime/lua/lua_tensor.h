@@ -16,6 +16,9 @@ kk_tensor *kk_lua_apply(lua_State *L, const char *op, int nin, kk_tensor *const 
 void kk_lua_checkwrite(lua_State *L, kk_tensor *t, const char *who);
 /* Writes the number or tensor at arg into t; who names the operation. Raises. (bind_view.c) */
 void kk_lua_write(lua_State *L, kk_tensor *t, int arg, const char *who);
+/* Raises unless at arg is a number that tensors of type d can hold; then the number into every element. (bind_view.c) */
+void kk_lua_checkvalue(lua_State *L, int arg, kk_dtype d);
+void kk_lua_fill(lua_State *L, kk_tensor *t, int arg);
 /* Part 4 after a view or a copy was made: raises, or gives 1. */
 int kk_lua_done(lua_State *L, kk_status st, const kk_err *e);
 

@@ -47,6 +47,12 @@ static void copy_store(kk_tensor *t, int64_t off, double v) {
   }
 }
 
+bool kk_put(kk_tensor *t, int64_t off, double v) {
+  if (!copy_fits(kk_type(t), v)) return false;
+  copy_store(t, off, v);
+  return true;
+}
+
 /* Walks all rows (runs of the last dimension) of two tensors of one shape. */
 typedef struct walk {
   const kk_shape *s;

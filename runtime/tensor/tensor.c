@@ -27,8 +27,12 @@ bool kk_dtype_parse(const char *name, kk_dtype *out) {
 
 int64_t kk_numel(const kk_shape *s) {
   int64_t n = 1;
-  for (int i = 0; i < s->ndim; i++) n *= s->n[i];
-  return n;
+  bool over = false;
+  for (int i = 0; i < s->ndim; i++) {
+    if (s->n[i] == 0) return 0;
+    over |= __builtin_mul_overflow(n, s->n[i], &n);
+  }
+  return over ? INT64_MAX : n;
 }
 
 bool kk_shape_same(const kk_shape *a, const kk_shape *b) {
@@ -58,14 +62,14 @@ bool kk_shape_broadcast(const kk_shape *a, const kk_shape *b, kk_shape *out) {
 }
 
 static kk_status tensor_sizes(const kk_shape *s, int64_t *numel, kk_err *e) {
-  int64_t n = 1;
+  int64_t n = 1;                         /* an empty dimension counts as one: the strides fit as well */
   char b[KK_SHAPE_STR];
   for (int i = 0; i < s->ndim; i++) {
     if (s->n[i] < 0) return kk_fail(e, KK_ESHAPE, "tensor: size %lld is negative", (long long)s->n[i]);
-    if (__builtin_mul_overflow(n, s->n[i], &n) || n > ((int64_t)1 << 46))
+    if (__builtin_mul_overflow(n, s->n[i] ? s->n[i] : 1, &n) || n > ((int64_t)1 << 46))
       return kk_fail(e, KK_ENOMEM, "tensor: %s is too large", kk_shape_str(s, b));
   }
-  *numel = n;
+  *numel = kk_numel(s);
   return KK_OK;
 }
 

@@ -28,7 +28,7 @@ typedef struct kk_shape {
   int64_t n[KK_MAXDIM];
 } kk_shape;
 
-int64_t kk_numel(const kk_shape *s);
+int64_t kk_numel(const kk_shape *s);                  /* INT64_MAX when it is more than that */
 bool kk_shape_same(const kk_shape *a, const kk_shape *b);
 enum { KK_SHAPE_STR = 128 };
 const char *kk_shape_str(const kk_shape *s, char buf[KK_SHAPE_STR]);   /* "(64,300)" */
@@ -99,6 +99,7 @@ kk_status kk_view_detach(kk_tensor *t, kk_tensor **out, kk_err *e);
 int64_t kk_element_offset(const kk_tensor *t, int64_t i);
 double kk_get(const kk_tensor *t, int64_t element_offset);
 int64_t kk_get_int(const kk_tensor *t, int64_t element_offset);
+bool kk_put(kk_tensor *t, int64_t element_offset, double value);   /* false: it does not fit the type */
 
 /* copy.c: strided copies. Conversion between types rounds toward zero and checks the range. */
 kk_status kk_copy(kk_tensor *dst, const kk_tensor *src, kk_err *e);       /* broadcasts src */

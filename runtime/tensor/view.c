@@ -29,13 +29,19 @@ kk_status kk_view_narrow(kk_tensor *t, int dim, int64_t start, int64_t len, int6
   char b[KK_SHAPE_STR];
   if (view_live(t, "narrow", e) || view_dim(t, dim, t->shape.ndim, "narrow", e)) return e->code;
   if (step < 1) return kk_fail(e, KK_EARG, "narrow: step %lld, expected 1 or more", (long long)step);
-  if (start < 0 || len < 0 || (len > 0 && start + (len - 1) * step >= t->shape.n[dim]))
-    return kk_fail(e, KK_EARG, "narrow: elements %lld..%lld of dimension %d, size %lld, in %s", (long long)start + 1,
-                   (long long)(start + (len - 1) * step + 1), dim + 1, (long long)t->shape.n[dim], kk_shape_str(&t->shape, b));
+  int64_t last = 0, from, to;
+  bool over = __builtin_sub_overflow(len, 1, &last) || __builtin_mul_overflow(last, step, &last) ||
+              __builtin_add_overflow(start, last, &last);
+  if (over || start < 0 || len < 0 || (len > 0 && last >= t->shape.n[dim])) {
+    if (__builtin_add_overflow(start, 1, &from)) from = start;
+    if (over || __builtin_add_overflow(last, 1, &to)) to = INT64_MAX;
+    return kk_fail(e, KK_EARG, "narrow: elements %lld..%lld of dimension %d, size %lld, in %s", (long long)from, (long long)to,
+                   dim + 1, (long long)t->shape.n[dim], kk_shape_str(&t->shape, b));
+  }
   if (view_header(t, &v, e)) return e->code;
-  v->offset += start * t->stride[dim];
+  v->offset += len > 0 ? start * t->stride[dim] : 0;
   v->shape.n[dim] = len;
-  v->stride[dim] *= step;
+  v->stride[dim] *= len > 1 ? step : 1;
   *out = v;
   return KK_OK;
 }
@@ -90,6 +96,7 @@ kk_status kk_view_expand(kk_tensor *t, const kk_shape *s, kk_tensor **out, kk_er
     fits = t->shape.n[i] == s->n[lead + i] || t->shape.n[i] == 1;
   if (!fits)
     return kk_fail(e, KK_ESHAPE, "expand: %s cannot become %s", kk_shape_str(&t->shape, a), kk_shape_str(s, b));
+  if (kk_numel(s) > (int64_t)1 << 62) return kk_fail(e, KK_ENOMEM, "expand: %s is too large", kk_shape_str(s, b));
   if (view_header(t, &v, e)) return e->code;
   v->shape = *s;
   for (int i = 0; i < s->ndim; i++)
@@ -154,14 +161,15 @@ kk_status kk_view_reshape(kk_tensor *t, const kk_shape *s, kk_tensor **out, kk_e
   kk_shape want = *s;
   kk_tensor *v = NULL;
   int hole = -1;
-  int64_t known = 1, have = kk_numel(&t->shape);
+  int64_t known, have = kk_numel(&t->shape);
   char a[KK_SHAPE_STR], b[KK_SHAPE_STR];
   if (view_live(t, "reshape", e)) return e->code;
   for (int i = 0; i < want.ndim; i++) {
     if (want.n[i] == -1 && hole < 0) hole = i;
     else if (want.n[i] < 0) return kk_fail(e, KK_EARG, "reshape: size %lld in dimension %d", (long long)want.n[i], i + 1);
-    else known *= want.n[i];
   }
+  if (hole >= 0) want.n[hole] = 1;
+  known = kk_numel(&want);
   if (hole >= 0) want.n[hole] = known ? have / known : 0;
   if (kk_numel(&want) != have)
     return kk_fail(e, KK_ESHAPE, "reshape: %s has %lld elements, %s does not", kk_shape_str(&t->shape, a), (long long)have,
