@@ -25,7 +25,10 @@ static kk_status optim_check(const char *who, kk_tensor *p, const kk_tensor *con
         !kk_shape_same(&p->shape, &moments[i]->shape))
       return kk_fail(e, KK_ESHAPE, "%s: moment %d is %s, the parameter is %s", who, i + 1,
                      kk_shape_str(&moments[i]->shape, a), kk_shape_str(&p->shape, b));
-  return p->store->grad ? kk_writable(p, who, e) : KK_OK;
+  if (!p->store->grad) return KK_OK;
+  for (int i = 0; i < n; i++)
+    if (kk_writable((kk_tensor *)(uintptr_t)moments[i], who, e)) return e->code;
+  return kk_writable(p, who, e);
 }
 
 static inline kk_real optim_sqrt(kk_real x) { return sizeof(kk_real) == 4 ? (kk_real)sqrtf((float)x) : (kk_real)sqrt((double)x); }

@@ -1,5 +1,6 @@
 #include "linalg/blas.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/dl.h"
@@ -73,6 +74,11 @@ const char *kk_blas_core(void) { return blas.core ? blas.core() : ""; }
 void kk_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, kk_real alpha, const kk_real *a, int64_t lda,
                     const kk_real *b, int64_t ldb, kk_real beta, kk_real *c, int64_t ldc) {
   if (m <= 0 || n <= 0) return;
+  if (k <= 0) {                          /* BLAS refuses a leading dimension of 0 */
+    for (int64_t i = 0; i < m; i++)
+      for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
+    return;
+  }
   blas.gemm(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
             (int)ldb, beta, c, (int)ldc);
 }
@@ -131,6 +137,7 @@ int kk_lapack_syevd(int n, double *a, double *w) {
   double size = 0;
   blas.syevd("V", "U", &n, a, &n, w, &size, &lwork, &isize, &liwork, &info);
   if (info) return info;
+  if (size > INT_MAX) return -1000;
   lwork = (int)size;
   liwork = isize;
   size_t nw = (size_t)lwork * sizeof(double), ni = (size_t)liwork * sizeof(int);
@@ -150,6 +157,7 @@ int kk_lapack_gesdd(int m, int n, double *a, double *s, double *u, double *vt) {
   int *iwork = kk_alloc((size_t)k * 8 * sizeof(int));
   if (!iwork) return -1000;
   blas.gesdd("S", &n, &m, a, &n, s, vt, &n, u, &k, &size, &lwork, iwork, &info);
+  if (!info && size > INT_MAX) info = -1000;
   if (!info) {
     lwork = (int)size;
     size_t nw = (size_t)lwork * sizeof(double);

@@ -148,6 +148,7 @@ static kk_status cross_entropy_check(const kk_call *c, kk_err *e) {
   const int32_t *y = kk_idx(c, TARGET);
   if (!c->in[TARGET] == !c->in[SOFT])
     return kk_fail(e, KK_EARG, "cross_entropy: give either target (classes) or soft (distributions)");
+  if (KK_DIM(c, 'C') < 1) return kk_fail(e, KK_EARG, "cross_entropy: no classes");
   for (int64_t n = 0, N = kk_rows(c); y && n < N; n++)
     if (y[n] < -1 || y[n] >= KK_DIM(c, 'C'))
       return kk_fail(e, KK_EARG, "cross_entropy: target %lld is %d, expected 1..%lld, or 0 to ignore the row",
