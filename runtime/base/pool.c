@@ -6,8 +6,9 @@
 **
 ** A loop is published as a ticket: its number in the upper half, the next chunk in the lower. A worker reads the ticket, then
 ** the loop's fields, then takes the chunk by compare-and-swap on the same ticket: if it succeeds, the fields were that loop's.
-** Before the fields change the ticket is closed (next chunk = NONE); fields are stored with release and read with acquire, so that
-** who has seen a new field also sees the ticket closed, on processors that reorder stores as well. Idle workers look for a new ticket for SPIN rounds, then sleep. */
+** Before the fields change the ticket is closed (next chunk = NONE); fields are stored with release and read with
+** acquire, so that who has seen a new field also sees the ticket closed, on processors that reorder stores as well.
+** Idle workers look for a new ticket for SPIN rounds, then sleep. */
 #define _GNU_SOURCE
 #include "base/pool.h"
 
