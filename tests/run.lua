@@ -73,20 +73,21 @@ end
 for _, kind in ipairs { { "tests/c", "" }, { "tests/double", "double_" }, { "tests/bind", "bind_" } } do
   for _, source in ipairs(find(kind[1], "test_*.c")) do
     local program = ("%s/tests/%s%s"):format(build, kind[2], source:match("([^/]+)%.c$"))
-    add(source, "CMOCKA_MESSAGE_OUTPUT=TAP " .. quote(program))
+    add(source, "exec env CMOCKA_MESSAGE_OUTPUT=TAP " .. quote(program))
   end
 end
 if not options.asan then
   for _, spec in ipairs(find("tests/tools", "*_spec.lua")) do
-    add(spec, ("LUAUNIT_OUTPUT=TAP %s %s"):format(lua, quote(spec)))
+    add(spec, ("exec env LUAUNIT_OUTPUT=TAP %s %s"):format(lua, quote(spec)))
   end
 end
+-- exec: a spec that hangs is ended itself, not only the shell before it.
 for _, spec in ipairs(find("tests/lua", "*_spec.lua")) do
   add(spec .. " (kooka)",
-    ("LUAUNIT_OUTPUT=TAP LUA_PATH='tests/lua/?.lua;;' %s %s"):format(quote(kooka), quote(spec)))
+    ("exec env LUAUNIT_OUTPUT=TAP LUA_PATH='tests/lua/?.lua;;' %s %s"):format(quote(kooka), quote(spec)))
   if not options.asan then   -- the sanitizer's library must be loaded first: left to the program
     add(spec .. " (lua5.4)",
-      ("LUAUNIT_OUTPUT=TAP LUA_PATH='lua/?.lua;lua/?/init.lua;tests/lua/?.lua;;' LUA_CPATH=%s %s %s")
+      ("exec env LUAUNIT_OUTPUT=TAP LUA_PATH='lua/?.lua;lua/?/init.lua;tests/lua/?.lua;;' LUA_CPATH=%s %s %s")
         :format(quote(build .. "/rock/?.so;;"), lua, quote(spec)))
   end
 end

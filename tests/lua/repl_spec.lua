@@ -67,14 +67,20 @@ function TestSession:test_at_a_terminal_readline_completes_and_keeps_history()
   local ok = sys.spawn({"script", "--version"}, {stdout = "null", stderr = "null"})
   lu.skipIf(not ok, "script(1) is not installed")
   ok:wait()
+  local pty <close> = assert(sys.spawn({"script", "-qec", "true", "/dev/null"}, {stdin = "null", stdout = "null",
+    stderr = "null"}))
+  lu.skipIf(pty:wait() ~= 0, "no terminal can be opened here (is /dev/pts mounted?)")
   local dir = helper.folder()
   local child <close> = assert(sys.spawn({"script", "-qec", helper.kooka, "/dev/null"}, {stdin = "pipe",
     stdout = "pipe",
     stderr = "stdout", env = {TERM = "xterm", XDG_STATE_HOME = dir, LC_ALL = "C.UTF-8", HOME = dir}}))
   local deadline, seen = sys.now() + 10, ""
   child:write("string.rever\t('h\u{e9}llo' .. 'x'):len()\nprint('last ' .. 'line')\n")
-  while sys.now() < deadline and not seen:find("last line", 1, true) do seen = seen .. (child:read_line() or "")
-    .. "\n" end
+  while sys.now() < deadline and not seen:find("last line", 1, true) do
+    local line = child:read_line()
+    if not line then break end
+    seen = seen .. line .. "\n"
+  end
   repeat child:write("\4") until child:wait(0.1) or sys.now() > deadline      -- once it waits at its prompt
   local history = sys.read_file(dir .. "/kooka/history")
   sys.remove_tree(dir)
