@@ -113,7 +113,8 @@ function csv.numbers(t, name, options)
   local column, out = t.data[name], {}
   if not column then error(("csv.numbers: no column '%s'"):format(tostring(name)), 2) end
   local wanted = (o.integer and "an integer" or "a number")
-    .. (o.min and (" of at least %s"):format(o.min) or "") .. (o.max and (" of at most %s"):format(o.max) or "")
+    .. (o.min and o.max and (" from %s to %s"):format(o.min, o.max) or o.min and (" of at least %s"):format(o.min)
+      or o.max and (" of at most %s"):format(o.max) or "")
   for i = 1, t.n do
     local text = column[i]
     if text == o.null then

@@ -125,7 +125,7 @@ function learner.fit(o)
     if epoch then first, history = epoch + 1, past end
   end
   local stream = tables.stream { columns = columns(o.perplexity), write = o.say }
-  local hold <close> = core.sys.stop_hold()        -- the first Ctrl-C ends the fit behind a step, not inside one
+  local _ <close> = core.sys.stop_hold()        -- the first Ctrl-C ends the fit behind a step, not inside one
   for epoch = first, o.epochs do
     local start = core.sys.now()
     local train_loss, items = run_epoch(o, opt, rate_at, epoch, total)
