@@ -167,7 +167,7 @@ return {
     oversample = { default = true, help = "repeat rows of the smaller class inside the training side" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   },
-  quick = { folds = 1, vocab = 8000, embed = 200, hidden = 400, layers = 2, lm_epochs = 5, epochs = 3 },
+  quick = { folds = 1, vocab = 6000, embed = 200, hidden = 400, layers = 2, lm_epochs = 5, lm_batch = 24, bptt = 50, epochs = 3 },
   smoke = { folds = 1, rows = 600, vocab = 500, embed = 16, hidden = 24, layers = 2, lm_epochs = 1, epochs = 1, resamples = 100,
     lm_batch = 8, bptt = 20 },
   run = function(p, run)
