@@ -89,7 +89,7 @@ function TestMisusedTapes:test_what_was_frozen_after_it_was_recorded_gets_no_gra
   w:param(false)
   tape:backward(loss)
   lu.assertNil(w:grad())
-  lu.assertAlmostEquals(x:grad():tolist()[1], math.tanh and math.tanh(1) or 0.7615942, 1e-6)
+  lu.assertAlmostEquals(x:grad():tolist()[1], 0.7615942, 1e-6)
 end
 
 function TestMisusedTapes:test_a_frozen_result_stops_the_gradient()
