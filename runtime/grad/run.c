@@ -87,18 +87,24 @@ static void run_drop(kk_call *c) {
   for (int i = 0; i < KK_MAXSAVE; i++) kk_unref(c->save[i]);
 }
 
+/* The shape of a result, where the op's shape function has not said it. */
+static kk_status run_shape(const kk_call *c, const kk_term *t, kk_shape *s, kk_err *e) {
+  if (kk_sig_shape(c, t, s) != KK_EARG) return KK_OK;
+  return kk_fail(e, KK_ESHAPE, "%s: %s: %.*s would have more than %d dimensions", c->op->name, c->op->sig, t->len, t->name, KK_MAXDIM);
+}
+
 static kk_status run_allocate(kk_call *c, const kk_sig *s, kk_dtype widest, bool records, kk_err *e) {
   kk_shape shape[KK_MAXOUT + KK_MAXSAVE] = {0};
   kk_status st;
   if (c->op->shape && (st = c->op->shape(c, shape, e))) return st;
   for (int i = 0; i < s->nout; i++) {
-    kk_sig_shape(c, &s->out[i], &shape[i]);
+    if ((st = run_shape(c, &s->out[i], &shape[i], e))) return st;
     if ((st = kk_tensor_new(run_wanted(&s->out[i], widest), &shape[i], &c->out[i], e))) return st;
   }
   c->nout = s->nout;
   c->nsave = records ? s->nsave : 0;
   for (int i = 0; i < c->nsave; i++) {
-    kk_sig_shape(c, &s->save[i], &shape[s->nout + i]);
+    if ((st = run_shape(c, &s->save[i], &shape[s->nout + i], e))) return st;
     if ((st = kk_tensor_new(run_wanted(&s->save[i], widest), &shape[s->nout + i], &c->save[i], e))) return st;
   }
   return KK_OK;

@@ -104,6 +104,6 @@ typedef struct kk_term { const char *name, *dims; int len, dims_len; char type; 
 typedef struct kk_sig { int nin, nout, nsave; kk_term in[KK_MAXIN], out[KK_MAXOUT], save[KK_MAXSAVE]; } kk_sig;
 void kk_sig_parse(const char *sig, kk_sig *s);            /* signatures are constants: trusted */
 kk_status kk_sig_bind(kk_call *c, const kk_sig *s, kk_err *e);
-kk_status kk_sig_shape(const kk_call *c, const kk_term *t, kk_shape *out);   /* KK_ESHAPE for "?" */
+kk_status kk_sig_shape(const kk_call *c, const kk_term *t, kk_shape *out);   /* KK_ESHAPE for "?", KK_EARG: too many dimensions */
 
 #endif

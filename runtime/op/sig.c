@@ -144,11 +144,13 @@ kk_status kk_sig_bind(kk_call *c, const kk_sig *sig, kk_err *e) {
   return KK_OK;
 }
 
-/* The shape of an output or saved term; KK_ESHAPE when it is "?" (the op's shape function knows). */
+/* The shape of an output or saved term; KK_ESHAPE when it is "?" (the op's shape function knows), KK_EARG
+** when it has too many dimensions. */
 kk_status kk_sig_shape(const kk_call *c, const kk_term *t, kk_shape *out) {
   sizes z = sig_sizes(t);
   if (z.open) return KK_ESHAPE;
   *out = z.any || z.bcast ? c->any : (kk_shape){0};
+  if (out->ndim + z.n > KK_MAXDIM) return KK_EARG;
   for (int i = 0; i < z.n; i++) out->n[out->ndim++] = c->dim[z.letter[i] - 'A'] * z.times[i];
   return KK_OK;
 }

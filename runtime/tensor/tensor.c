@@ -187,7 +187,8 @@ kk_status kk_tensor_need_grad(kk_tensor *t, kk_err *e) {
 kk_status kk_writable(kk_tensor *t, const char *who, kk_err *e) {
   if (!t->store->data) return kk_fail(e, KK_ESTATE, "%s: the tensor was released when its scope closed", who);
   if (t->store->shared) return kk_fail(e, KK_ESTATE, "%s: the tensor is read-only (it lies in a mapped file)", who);
-  for (int i = 0; i < t->shape.ndim; i++)
+  bool some = kk_numel(&t->shape) > 0;   /* strides of an empty tensor say nothing */
+  for (int i = 0; some && i < t->shape.ndim; i++)
     if (t->stride[i] == 0 && t->shape.n[i] > 1)
       return kk_fail(e, KK_ESTATE, "%s: dimension %d is expanded: its elements are one and the same; copy first", who, i + 1);
   t->store->writes++;

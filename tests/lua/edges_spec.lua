@@ -43,6 +43,17 @@ function TestEdgesOfSizes:test_products_over_nothing_are_zero_or_the_bias()
   lu.assertEquals(y:tolist(), { { 1, 2, 3 } })
 end
 
+function TestEdgesOfSizes:test_a_result_of_seven_dimensions_is_refused()
+  local ids = kooka.ones(1, 1, 1, 1, 1, 1):to("int32")
+  raises("more than 6 dimensions", kooka.embedding, ids, kooka.ones(3, 2))
+  lu.assertEquals(#kooka.linear(kooka.ones(1, 1, 1, 1, 1, 2), kooka.ones(3, 2)):shape(), 6)
+end
+
+function TestEdgesOfSizes:test_empty_tensors_may_be_written()
+  lu.assertEquals(kooka.zeros(3, 0):fill_(1):shape(), { 3, 0 })
+  lu.assertEquals(kooka.zeros(3, 0):copy_(kooka.zeros(3, 0)):numel(), 0)
+end
+
 function TestEdgesOfSizes:test_a_cross_entropy_of_no_classes_is_refused()
   raises("cross_entropy", kooka.cross_entropy, kooka.zeros(2, 0), kooka.zeros(2, "int32"))
 end
