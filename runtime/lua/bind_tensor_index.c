@@ -34,8 +34,8 @@ static kk_tensor **index_one(lua_State *L, kk_tensor **h, int *dim) {
   for (int i = 0; i < 2; i++)
     if (v[i] < 0) v[i] += size + 1;
   if (v[2] < 1) luaL_error(L, "index: step %I, expected 1 or more", v[2]);
-  for (int i = 0; i < 2; i++)                         /* far in front is as wrong as just in front, and does not overflow */
-    if (v[i] < 0) v[i] = 0;
+  for (int i = 0; i < 2; i++)                         /* far outside is as wrong as just outside, and does not overflow */
+    v[i] = v[i] < 0 ? 0 : v[i] == LUA_MAXINTEGER ? LUA_MAXINTEGER - 1 : v[i];
   h = kk_lua_newtensor(L);
   if (kk_view_narrow(t, *dim, v[0] - 1, v[1] < v[0] ? 0 : (v[1] - v[0]) / v[2] + 1, v[2], h, &e)) kk_lua_fail(L, &e);
   ++*dim;

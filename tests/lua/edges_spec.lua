@@ -17,6 +17,7 @@ function TestEdgesOfSizes:test_narrow_refuses_what_would_overflow()
   raises("narrow", t.narrow, t, 1, math.mininteger, 2)
   raises("narrow", function() return t[{ { math.mininteger, 3 } }] end)
   raises("narrow", function() return t[{ { 1, math.maxinteger, 2 } }] end)
+  raises("narrow", function() return t[{ { 0, math.maxinteger } }] end)
   lu.assertEquals(t[{ { math.maxinteger, 1 } }]:numel(), 0)
   lu.assertEquals(t[{ { 2, 2, math.maxinteger } }]:tolist(), { 1 })
 end
