@@ -104,6 +104,8 @@ end
 
 local kooka = quote(project .. "/" .. build .. "/kooka")
 if core then
+  check("kooka run takes the file of an installed recipe",
+    environment .. kooka .. " run " .. quote(tree .. "/share/lua/5.4/kooka/recipes/haha.lua") .. " --help", "haha: ")
   check("kooka run finds the recipe that is only a rock", environment .. kooka .. " run hello --smoke --out out && cat out/predictions/hello.txt",
     "jaja 1")
   shell(("mkdir -p %s/.luarocks && cp -r %s/share %s/.luarocks/"):format(quote(outside), quote(tree), quote(outside)))
