@@ -4,6 +4,7 @@
 -- evaluated never helped to fit the general model, whoever rated it, nor the head that is judged on it.
 local core = require "kooka.core"
 local csv = require "kooka.data.csv"
+local eval = require "kooka.eval"
 local leaks = require "kooka.data.leaks"
 local plot = require "kooka.plot"
 local split = require "kooka.data.split"
@@ -209,13 +210,17 @@ local function forest(report, most)
   return rows
 end
 
---- personal.tell(run, result, opts) -> report of users
+--- personal.tell(run, results, opts) -> report of users, report of the intercepts alone
 -- Says for whom the heads work, records the metrics. opts: truth (P(like) of each judged row), name (prefix of metrics).
 function personal.tell(run, results, o)
   local report = users.report(results.map, { truth = o.truth, seed = o.seed, resamples = o.resamples })
   local plain = users.report(results.intercept, { truth = o.truth, seed = o.seed, resamples = o.resamples })
   run:say("%s", users.text(report))
-  run:say("Against the general model with nothing but an intercept a person: %s", plain.pooled.text)
+  run:say("With nothing but an intercept a person: %s", (plain.pooled.text:gsub("a head a person", "an intercept a person")))
+  report.beyond = eval.paired(results.map.prob, results.intercept.prob, results.map.labels, { groups = results.map.ids, seed = o.seed,
+    resamples = 500, names = { "a head a person", "an intercept a person" } })
+  run:say("Beyond the intercept: %s", report.beyond.text)
+  run:metric("users_log_loss_beyond_intercept", report.beyond.log_loss)
   for name, m in pairs(report.macro) do
     if m.value then run:metric("users_" .. name, m) end
   end
@@ -236,7 +241,8 @@ function personal.show(page, report, plain)
     { label = "not enough data", value = tostring(c["not enough data"] + c["one class"]) },
   }
   page:text(report.pooled.text)
-  page:text("With nothing but an intercept a person: " .. plain.pooled.text)
+  page:text("With nothing but an intercept a person: " .. plain.pooled.text:gsub("a head a person", "an intercept a person"))
+  page:text("Beyond the intercept: " .. report.beyond.text)
   page:text(("The general head is kept for %d of %d persons: a head is used only where it is shown to be better."):format(c.fall_back,
     c.persons))
   local b = report.best
