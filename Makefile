@@ -93,8 +93,14 @@ install: all ## program to PREFIX/bin, module for stock lua5.4 to PREFIX/lib and
 	cp $(B)/kooka $(DESTDIR)$(PREFIX)/bin/kooka
 	$(MAKE) install-rock LIBDIR=$(DESTDIR)$(PREFIX)/lib/lua/5.4 LUADIR=$(DESTDIR)$(PREFIX)/share/lua/5.4
 
-bench: all ## speed beside the peers; writes build/bench.json
-	$(B)/kooka bench
+bench: all ## speed beside the peers; writes build/bench.json and tests/bench/RESULTS.md
+	$(B)/kooka bench --json $(B)/bench.json --results tests/bench/RESULTS.md
+
+# PyTorch first and alone: what follows would pull a build with CUDA. Any other Python: BENCH_PYTHON=/path make bench
+bench-peers: ## installs the peers of make bench into build/venv (1.7 GB)
+	python3 -m venv build/venv
+	build/venv/bin/pip install torch==2.13.0
+	build/venv/bin/pip install scikit-learn sentencepiece torchvision==0.28.0 fastai
 
 lint: ## layers, banned calls, luacheck, help texts, format of files
 	$(LUA) tests/lint.lua
@@ -105,5 +111,5 @@ clean: ## remove what make built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile tests/tests.mk | expand -t 16
 
-.PHONY: all demo test rock install-rock install bench lint clean help FORCE
+.PHONY: all demo test rock install-rock install bench bench-peers lint clean help FORCE
 .DELETE_ON_ERROR:

@@ -11,7 +11,8 @@
 double kk_peak_fma(int threads, double seconds);
 const char *kk_peak_variant(void);     /* "avx512f", "avx2+fma" or "portable": what kk_peak_fma runs */
 
-/* a = b + s c over three arrays of `bytes` together, best of `rounds`. *rate: bytes a second, each array counted once. */
+/* a = b + s c over three arrays of `bytes` together, best of `rounds`. *rate: bytes
+** a second, each array counted once. */
 kk_status kk_peak_triad(size_t bytes, int threads, int rounds, double *rate, kk_err *e);
 
 #endif

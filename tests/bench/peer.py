@@ -1,6 +1,6 @@
 """peer.py -- the other side of `kooka bench`: PyTorch, scikit-learn, sentencepiece and fastai doing the same work.
 
-Started as `python -u peer.py THREADS tuned|installed`. Reads lines `run NAME KEY=VALUE ...` and answers
+Started as `python -u peer.py THREADS tuned|installed wall|cpu`. Reads lines `run NAME KEY=VALUE ...` and answers
 `SECONDS PEAK_BYTES LABEL`, or `error TEXT`; `drop` releases what was made and answers `dropped`. The first run of a
 name makes its inputs and works once untimed. PEAK_BYTES is the resident memory of this process at its highest since then.
 """
@@ -11,6 +11,7 @@ import time
 
 THREADS = int(sys.argv[1])
 TUNED = sys.argv[2] == "tuned"
+clock = time.process_time if sys.argv[3] == "cpu" else time.perf_counter
 
 import torch
 import torch.nn as nn
@@ -175,7 +176,7 @@ def matmul(z):
 
     def step():
         torch.mm(a, b)
-    return repeated(step, max(1, int(1e10 / (2 * M * K * N)))), TORCH
+    return repeated(step, min(20, max(1, int(1e10 / (2 * M * K * N))))), TORCH
 
 
 def adam_case(z):
@@ -296,10 +297,10 @@ def run(words):
         open_now[key] = (step, label)
     step, label = open_now[key]
     inner = getattr(step, "inner", 1)
-    begin = time.perf_counter()
+    begin = clock()
     for _ in range(inner):
         step()
-    seconds = (time.perf_counter() - begin) / inner * getattr(step, "scale", 1)
+    seconds = (clock() - begin) / inner * getattr(step, "scale", 1)
     return "%.9g %d %s" % (seconds, peak(), label)
 
 

@@ -1,7 +1,8 @@
 --- cases: what is measured, each through the modules that recipes use. A case is
 -- { sizes = {defaults}, tiny = {for tests}, unit = "ms" | "MB/s", open = function(sizes) -> step, info }
 -- step() does the work once. info: flops (of one step, each multiply-add is two), bytes (for MB/s), inner (steps a
--- sample), shared (further sizes for the peer: paths of files both sides read), close().
+-- sample), shared (further sizes for the peer: paths of files both sides
+-- read), children (the work is done by child programs).
 local core = require "kooka.core"
 local kooka = require "kooka"
 
@@ -32,7 +33,8 @@ cases.lstm = {
     local x = core.randn(z.T, z.B, z.D, random "lstm"):keep():param()
     local params = layer:parameters()
     params[#params + 1] = x
-    return trainer(params, function() return (layer(x)):sum() end), { flops = 3 * 2 * z.T * z.B * 4 * z.H * (z.D + z.H) }
+    return trainer(params, function() return (layer(x)):sum() end),
+      { flops = 3 * 2 * z.T * z.B * 4 * z.H * (z.D + z.H) }
   end,
 }
 
@@ -82,7 +84,7 @@ cases.classifier = {
     local opt, s = adam(model), random "classifier"
     local lens, tokens = tweet_lengths(z)
     local batch = { x = core.randint(1, z.V, lens[1], z.B, s):keep(), y = classes(z.B, 2, s),
-      lens = core.tensor(lens, { dtype = "int32" }):keep() }
+      lens = core.tensor(lens, "int32"):keep() }
     return function()
       local tape <close> = core.tape()
       tape:backward((model:loss(batch)))
@@ -122,7 +124,7 @@ cases.matmul = {
     return function()
       local scope <close> = core.scope()
       core.matmul(a, b)
-    end, { flops = flops, inner = math.max(1, math.floor(1e10 / flops)) }
+    end, { flops = flops, inner = math.min(20, math.max(1, math.floor(1e10 / flops))) }
   end,
 }
 
@@ -146,11 +148,11 @@ cases.adam = {
 local function messages(count)
   local folder, out, labels, size = "build/bench", {}, {}, 0
   local each = math.max(10, math.ceil(count / 40))
-  local community = kooka.community.generate { users = 40, messages = each, shown = 1, seed = 1 }
+  local community = require("kooka.community").generate { users = 40, messages = each, shown = 1, seed = 1 }
   for i, post in ipairs(community.posts) do
     if i > count then break end
     out[i] = (post.text:gsub("%s+", " "))
-    labels[i] = community.general[post.id] == 1 and 2 or 1
+    labels[i] = post.funny + 1
     size = size + #out[i]
   end
   kooka.try(core.sys.mkdir_p(folder))
@@ -164,8 +166,10 @@ cases.tokenizer = {
   open = function(z)
     local texts, _, bytes, files = messages(z.texts)
     local path = "build/bench/pieces.model"
-    local tok = kooka.try(kooka.text.tokenizer.train { texts = texts, path = path, vocab = z.vocab, sentences = 5000 })
-    return function() kooka.try(tok:encode_all(texts)) end, { bytes = bytes, shared = { file = files.texts, model = path } }
+    local tokenizer = require "kooka.text.tokenizer"
+    local tok = kooka.try(tokenizer.train { texts = texts, path = path, vocab = z.vocab, sentences = 5000 })
+    return function() kooka.try(tok:encode_all(texts)) end,
+      { bytes = bytes, shared = { file = files.texts, model = path } }
   end,
 }
 
@@ -173,7 +177,8 @@ cases.rules = {
   about = "cleaning rules", unit = "MB/s", sizes = { texts = 20000 }, tiny = { texts = 400 },
   open = function(z)
     local texts, _, bytes, files = messages(z.texts)
-    return function() kooka.try(kooka.text.rules.clean_all(texts)) end, { bytes = bytes, shared = { file = files.texts } }
+    local rules = require "kooka.text.rules"
+    return function() kooka.try(rules.clean_all(texts)) end, { bytes = bytes, shared = { file = files.texts } }
   end,
 }
 
@@ -199,7 +204,7 @@ cases.bootstrap = {
       label[i] = s:uniform() < .3 and 2 or 1
       prob[i] = math.min(math.max(.5 + .2 * (label[i] == 2 and 1 or -1) + .3 * s:normal(), .001), .999)
     end
-    return function() kooka.eval.binary(prob, label, { resamples = z.resamples }) end, {}
+    return function() require("kooka.eval").binary(prob, label, { resamples = z.resamples }) end, {}
   end,
 }
 
@@ -218,7 +223,8 @@ cases.heads = {
     local offset = {}
     for i = 1, n do offset[i] = 0 end
     return function()
-      kooka.users.fit { features = features, labels = labels, users = people, offset = offset, lambda = 30, lambda0 = 1 }
+      require("kooka.users").fit { features = features, labels = labels, users = people, offset = offset,
+        lambda = 30, lambda0 = 1 }
     end, {}
   end,
 }
@@ -230,7 +236,7 @@ cases.startup = {
     return function()
       local child <close> = assert(core.sys.spawn({ exe, "-e", "print(1)" }, { stdin = "null", stdout = "pipe" }))
       assert(child:read_all() ~= "" and child:wait() == 0, "kooka -e print(1) failed")
-    end, { inner = 5 }
+    end, { inner = 5, children = true }
   end,
 }
 

@@ -42,7 +42,7 @@ local function warnings(f)
   if omp and omp < f.cores then warn("OMP_NUM_THREADS=%d: %d of %d cores stay idle", omp, f.cores - omp, f.cores) end
   if f.threads > f.cores then warn("%d threads on %d cores", f.threads, f.cores) end
   if f.load and f.load > .5 then
-    warn("other programs keep %.1f cores busy: measured speeds are what is left of the machine", f.load)
+    warn("the load average of the last minute is %.1f: measured speeds are what other programs leave", f.load)
   end
   if f.threads > 1 and f.peak_all < 1.3 * f.peak_one then
     warn("%d threads reach only %.2f times the peak of one: the cores are shared, or taken", f.threads, f.peak_all / f.peak_one)

@@ -7,8 +7,9 @@ local peer = {}
 local Peer = {}
 Peer.__index = Peer
 
--- What makes PyTorch fastest: its memory is kept, on huge pages. Variables that this program sets for itself are taken away.
-local TUNED = { GLIBC_TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184" }
+-- What makes PyTorch fastest: its memory is kept, on huge pages.
+local TUNED = { GLIBC_TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
+  .. ":glibc.malloc.trim_threshold=17179869184" }
 
 --- python() -> path or nil
 -- $BENCH_PYTHON, or what `make bench-peers` made.
@@ -18,19 +19,22 @@ function peer.python()
   return sys.exists(path) and path or nil
 end
 
---- start([{installed = false, folder = "tests/bench"}]) -> peer | nil, message
--- installed: as pip installs it, without the tuning of memory.
+--- start([{installed = false, cpu = false, folder = "tests/bench"}]) -> peer | nil, message
+-- installed: as pip installs it, without the tuning of memory. cpu: it answers processor time.
 function peer.start(o)
   o = o or {}
   local script = (o.folder or "tests/bench") .. "/peer.py"
   local python = peer.python()
   if not sys.exists(script) then return nil, script .. " is not here: run this in the source tree" end
   if not python then return nil, "no Python with PyTorch: `make bench-peers` makes build/venv, or set BENCH_PYTHON" end
-  local env = { OPENBLAS_CORETYPE = false, OPENBLAS_NUM_THREADS = false }
-  if not o.installed then
+  local env = { OPENBLAS_CORETYPE = false, OPENBLAS_NUM_THREADS = sys.threads(), OMP_NUM_THREADS = sys.threads() }
+  if o.installed then
+    env.OPENBLAS_NUM_THREADS, env.OMP_NUM_THREADS = false, nil
+  else
     for name, value in pairs(TUNED) do env[name] = value end
   end
-  local child, message = sys.spawn({ python, "-u", script, tostring(sys.threads()), o.installed and "installed" or "tuned" },
+  local child, message = sys.spawn({ python, "-u", script, tostring(sys.threads()), o.installed and "installed" or "tuned",
+    o.cpu and "cpu" or "wall" },
     { stdin = "pipe", stdout = "pipe", env = env })
   if not child then return nil, message end
   local self = setmetatable({ child = child }, Peer)
