@@ -12,6 +12,36 @@ local tokenizer = require "kooka.text.tokenizer"
 
 local ulmfit = {}
 
+-- What recipes let people set of this road: range and meaning; each recipe brings its own defaults.
+local PARAMS = {
+  vocab = { min = 100, max = 60000, help = "pieces of the tokenizer" },
+  embed = { min = 8, max = 1024, help = "width of the embedding" },
+  hidden = { min = 8, max = 4096, help = "hidden units of a layer" },
+  layers = { min = 1, max = 6, help = "LSTM layers" },
+  lm_epochs = { min = 1, max = 100, help = "epochs of the language model" },
+  lm_lr = { min = 1e-6, max = 1, help = "its largest learning rate" },
+  lm_drop = { min = 0, max = 2, help = "multiplies its dropouts" },
+  lm_batch = { min = 1, max = 1024, help = "rows of a batch of the language model" },
+  bptt = { min = 2, max = 1000, help = "steps of a batch of the language model" },
+  head_epochs = { min = 0, max = 100, help = "epochs of the classifier's head alone, before the rest" },
+  head_lr = { min = 1e-6, max = 1, help = "largest learning rate of the head alone" },
+  epochs = { min = 1, max = 100, help = "epochs of the classifier with everything unfrozen" },
+  lr = { min = 1e-6, max = 1, help = "largest learning rate of the head; lower layers get 1/2.6 of the next" },
+  drop = { min = 0, max = 2, help = "multiplies the classifier's dropouts" },
+  smoothing = { min = 0, max = .9, help = "label smoothing" },
+  batch = { min = 2, max = 1024, help = "texts of a batch of the classifier" },
+}
+
+--- ulmfit.params(defaults, own) -> params for a recipe
+-- own: the recipe's own parameters; defaults: {vocab = 8000, ...}, values of those that this module knows.
+function ulmfit.params(defaults, own)
+  for name, default in pairs(defaults) do
+    local known = PARAMS[name] or error(("ulmfit.params: no parameter '%s'"):format(name), 2)
+    own[name] = { default = default, min = known.min, max = known.max, help = known.help }
+  end
+  return own
+end
+
 local function must(value, message)
   if value == nil then error(message, 0) end
   return value

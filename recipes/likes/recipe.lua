@@ -29,27 +29,18 @@ end
 return {
   name = "likes",
   about = "One head a person on real people's likes: for whom does it beat the general model?",
-  params = {
+  params = ulmfit.params({
+    vocab = 6000, embed = 160, hidden = 320, layers = 2, lm_epochs = 4, lm_lr = 5e-3, lm_batch = 32,
+    epochs = 2, lr = 2.5e-3, drop = .5, smoothing = 0, batch = 64
+  }, {
     data = { default = "../shared/data/humor_votes_es", help = "folder or file: votes.tsv, ratings.csv + jokes.csv, labels tsv, or CSV user,item,text,label" },
     min = { default = 50, min = 4, help = "rated texts a person must have to be judged" },
     people = { default = 0, min = 0, help = "judge at most so many persons, those first in the file (0: all)" },
     rows = { default = 0, min = 0, help = "use the first so many ratings and their texts (0: all)" },
     folds = { default = 3, min = 2, max = 20, help = "folds by text" },
     components = { default = 32, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
-    vocab = { default = 6000, min = 100, max = 60000, help = "pieces of the tokenizer" },
-    embed = { default = 160, min = 8, max = 1024, help = "width of the embedding" },
-    hidden = { default = 320, min = 8, max = 4096, help = "hidden units of a layer" },
-    layers = { default = 2, min = 1, max = 6, help = "LSTM layers" },
-    lm_epochs = { default = 4, min = 1, max = 100, help = "epochs of the language model" },
-    lm_lr = { default = 5e-3, min = 1e-6, max = 1, help = "its largest learning rate" },
-    lm_batch = { default = 32, min = 1, max = 1024, help = "rows of a batch of the language model" },
-    epochs = { default = 2, min = 1, max = 100, help = "epochs of the general classifier" },
-    lr = { default = 2.5e-3, min = 1e-6, max = 1, help = "its largest learning rate" },
-    drop = { default = .5, min = 0, max = 2, help = "multiplies the dropouts" },
-    smoothing = { default = 0, min = 0, max = .9, help = "label smoothing" },
-    batch = { default = 64, min = 2, max = 1024, help = "texts of a batch" },
     resamples = { default = 200, min = 100, max = 100000, help = "bootstrap resamples of a person's interval" },
-  },
+  }),
   quick = { folds = 2, lm_epochs = 2, epochs = 1 },
   smoke = { rows = 1500, min = 8, people = 12, folds = 2, components = 8, vocab = 400, embed = 16, hidden = 24, lm_epochs = 1, epochs = 1,
     lm_batch = 8, resamples = 100 },

@@ -166,7 +166,10 @@ end
 return {
   name = "road",
   about = "The whole road: collect over HTTP, language model, general classifier, one head a person, an honest report",
-  params = {
+  params = ulmfit.params({
+    vocab = 1200, embed = 64, hidden = 128, layers = 2, lm_epochs = 4, lm_lr = 1e-2, lm_batch = 16, bptt = 35,
+    epochs = 3, lr = 5e-3, drop = .3, smoothing = 0, batch = 32
+  }, {
     source = { default = "generated", choices = { "generated", "csv", "archive", "x" },
       help = "generated: a community served on this machine; csv: a file of likes; archive: an unpacked X archive; x: the X API" },
     data = { default = "", help = "csv: file or folder as for the recipe likes; archive: its folder" },
@@ -178,22 +181,9 @@ return {
     min = { default = 30, min = 4, help = "rated messages a person must have to be judged" },
     folds = { default = 3, min = 2, max = 20, help = "folds by message" },
     components = { default = 24, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
-    vocab = { default = 1200, min = 100, max = 60000, help = "pieces of the tokenizer" },
-    embed = { default = 64, min = 8, max = 1024, help = "width of the embedding" },
-    hidden = { default = 128, min = 8, max = 4096, help = "hidden units of a layer" },
-    layers = { default = 2, min = 1, max = 6, help = "LSTM layers" },
-    lm_epochs = { default = 4, min = 1, max = 100, help = "epochs of the language model" },
     tune_epochs = { default = 1, min = 0, max = 100, help = "epochs of its fine-tuning on the rated messages" },
-    lm_lr = { default = 1e-2, min = 1e-6, max = 1, help = "its largest learning rate" },
-    lm_batch = { default = 16, min = 1, max = 1024, help = "rows of a batch of the language model" },
-    bptt = { default = 35, min = 2, max = 1000, help = "steps of a batch of the language model" },
-    epochs = { default = 3, min = 1, max = 100, help = "epochs of the general classifier" },
-    lr = { default = 5e-3, min = 1e-6, max = 1, help = "its largest learning rate" },
-    drop = { default = .3, min = 0, max = 2, help = "multiplies the dropouts" },
-    smoothing = { default = 0, min = 0, max = .9, help = "label smoothing" },
-    batch = { default = 32, min = 2, max = 1024, help = "texts of a batch" },
     resamples = { default = 300, min = 100, max = 100000, help = "bootstrap resamples of a person's interval" },
-  },
+  }),
   quick = { users = 16, lm_epochs = 2, epochs = 2 },
   smoke = { users = 8, messages = 40, min = 20, folds = 2, components = 8, vocab = 300, embed = 16, hidden = 24, lm_epochs = 1, epochs = 1,
     resamples = 100 },
