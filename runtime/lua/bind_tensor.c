@@ -310,6 +310,11 @@ static int tensor_grad(lua_State *L) {
   return 1;
 }
 
+static int tensor_release(lua_State *L) {
+  kk_storage_clear(kk_lua_checktensor(L, 1)->store);
+  return 0;
+}
+
 static int tensor_zero_grad(lua_State *L) {
   kk_storage *s = kk_lua_checktensor(L, 1)->store;
   if (s->grad) memset(s->grad, 0, (size_t)s->n * sizeof *s->grad);
@@ -337,6 +342,8 @@ static const kk_reg tensor_methods[] = {
   {"keep", tensor_keep, "t:keep() -> t\nLets the tensor outlive the tape or scope that made it."},
   {"wants_grad", tensor_wants_grad, "t:wants_grad() -> boolean"},
   {"grad", tensor_grad, "t:grad() -> a copy of the gradient, or nil when there is none"},
+  {"release", tensor_release, "t:release()\nGives the memory back at once, without waiting for the collector. t, and every view of the same storage, is\n"
+   "released from then on, as after the close of a scope."},
   {"zero_grad", tensor_zero_grad, "t:zero_grad() -> t\nSets the gradient to zero."},
   {0},
 };

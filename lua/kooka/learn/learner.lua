@@ -8,6 +8,13 @@ local progress = require "kooka.progress"
 
 local learner = {}
 
+-- A carried state that was used up goes at once: handles weigh nothing to Lua's collector, so it would let megabytes a step pile up.
+local function release(state)
+  for _, v in pairs(state or {}) do
+    if type(v) == "table" then release(v) else v:release() end
+  end
+end
+
 -- Ctrl-C ends a loop between two steps, with the terminal and the model's mode as they were before it.
 local function check_stop(bar, model, was)
   if not core.sys.stopped() then return end
@@ -28,10 +35,12 @@ function learner.validate(model, source, label)
     local _, stats, new = model:loss(batch, state)
     local s = stats:tolist()
     nll, n, hits = nll + s[1], n + s[2], hits + s[3]
+    release(state)
     state = source.carries and new or nil
     bar:step()
     check_stop(bar, model, was)
   end
+  release(state)
   bar:close()
   model:train(was)
   return { loss = nll / n, accuracy = hits / n, nll = nll, n = n }
@@ -80,7 +89,6 @@ local function run_epoch(o, opt, rate_at, epoch, total)
   local bar = progress.new { label = ("%s %d/%d"):format(o.label, epoch, o.epochs), total = steps, unit = "step" }
   local state, sum, count, items = nil, 0, 0, 0
   model:train(true)
-  if o.frozen then for _, m in ipairs(o.frozen) do m:eval() end end
   for step, batch in source:epoch(epoch) do
     local tape <close> = core.tape()
     local loss, _, new = model:loss(batch, state)
@@ -93,11 +101,13 @@ local function run_epoch(o, opt, rate_at, epoch, total)
       error(("%s: the loss is %s and the gradient's norm %s at epoch %d, step %d of %d (learning rate %.3g); lower the "
         .. "rate or clip"):format(o.label, value, norm, epoch, step, steps, lr), 0)
     end
+    release(state)
     state = source.carries and new or nil
     sum, count, items = sum + value, count + 1, items + batch.n
     check_stop(bar, model, true)
     bar:step(1, ("loss %.3f"):format(sum / count))
   end
+  release(state)
   bar:close()
   return sum / count, items
 end
