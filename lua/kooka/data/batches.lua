@@ -1,13 +1,8 @@
 --- batches: what a training step eats, as int32 tensors cut from a corpus.
 local core = require "kooka.core"
+local check_options = require "kooka.options"
 
 local batches = {}
-
-local function check_options(who, options, known)
-  for name in pairs(options) do
-    if not known[name] then error(("%s has no option '%s'"):format(who, tostring(name)), 3) end
-  end
-end
 
 local Lm = {}
 Lm.__index = Lm

@@ -1,5 +1,6 @@
 --- csv: delimited text into columns of strings, and rows of values into a file.
 local core = require "kooka.core"
+local check_options = require "kooka.options"
 
 local csv = {}
 
@@ -50,9 +51,7 @@ end
 -- written with a backslash. `limit`: at most so many rows. Errors name file, row, line, column and what was expected.
 function csv.read(path, options)
   local o = options or {}
-  for name in pairs(o) do
-    if not read_options[name] then error(("csv.read has no option '%s'"):format(tostring(name)), 2) end
-  end
+  check_options("csv.read", o, read_options)
   if o.escapes and o.quotes == nil then
     local copy = {}
     for k, v in pairs(o) do copy[k] = v end

@@ -3,6 +3,7 @@
 -- takes a split, or its training side, and nothing else.
 local core = require "kooka.core"
 local split = require "kooka.data.split"
+local check_options = require "kooka.options"
 
 local oversample = {}
 
@@ -38,9 +39,7 @@ end
 -- text. Raises for rows that are not a training side, and for one that was resampled already.
 function oversample.random(what, labels, options)
   local o = options or {}
-  for name in pairs(o) do
-    if name ~= "counts" and name ~= "seed" and name ~= "say" then error(("oversample has no option '%s'"):format(tostring(name)), 2) end
-  end
+  check_options("oversample", o, {counts = true, seed = true, say = true})
   local whole = split.is_split(what)
   local rows = whole and what.train or what
   local role, resampled = split.role(rows)

@@ -1,5 +1,6 @@
 --- split: which rows train and which are held out. A side knows what it is, so that resampling a held-out side raises.
 local core = require "kooka.core"
+local check_options = require "kooka.options"
 
 local split = {}
 
@@ -206,9 +207,7 @@ local function rows_of(folds, skip, only)
 end
 
 local function check(labels, o, who, known)
-  for name in pairs(o) do
-    if not known[name] then error(("split.%s has no option '%s'"):format(who, tostring(name)), 3) end
-  end
+  check_options("split." .. who, o, known, 4)
   if o.groups and #o.groups ~= #labels then
     error(("split.%s: %d labels but %d groups"):format(who, #labels, #o.groups), 3)
   end
@@ -374,9 +373,7 @@ function split.users(labels, users, options)
   local o = options or {}
   labels, users = as_list(labels, "labels"), as_list(users, "users")
   check(labels, {}, "users", {})
-  for name in pairs(o) do
-    if name ~= "valid" and name ~= "seed" and name ~= "texts" then error(("split.users has no option '%s'"):format(tostring(name)), 2) end
-  end
+  check_options("split.users", o, {valid = true, seed = true, texts = true})
   if #users ~= #labels then error(("split.users: %d labels but %d users"):format(#labels, #users), 2) end
   if o.texts and #o.texts ~= #labels then error(("split.users: %d labels but %d texts"):format(#labels, #o.texts), 2) end
   labels = encode(labels)

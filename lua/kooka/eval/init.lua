@@ -3,6 +3,7 @@
 -- with a note, where the metric is not defined (recall without positives); it is never a silent 0.
 -- Labels are classes counted from 1; in a binary task class 2 is "positive" unless told otherwise.
 local core = require("kooka.core").eval
+local check_options = require "kooka.options"
 
 local eval = {
   wilson = core.wilson, clopper_pearson = core.clopper_pearson, normal = core.normal, mcnemar = core.mcnemar,
@@ -16,17 +17,6 @@ local MULTI = { "accuracy", "f1_macro", "precision_macro", "recall_macro", "bala
 local CLASS = { "precision", "recall", "f1", "roc_auc", "average_precision" }
 local LOWER_IS_BETTER = { log_loss = true, brier = true, rmse = true, mae = true, perplexity = true }
 local PROPORTION = { wilson = core.wilson, ["clopper-pearson"] = core.clopper_pearson, normal = core.normal }
-
-local function check_options(who, opts, known)
-  for k in pairs(opts) do
-    if not known[k] then
-      local names = {}
-      for name in pairs(known) do names[#names + 1] = name end
-      table.sort(names)
-      error(("%s has no option '%s' (options: %s)"):format(who, tostring(k), table.concat(names, ", ")), 3)
-    end
-  end
-end
 
 local function set(text)
   local t = {}

@@ -3,6 +3,7 @@
 -- text can produce, and the marks of kooka.text.rules (xxfld, xxmaj, xxup, xxrep, xxwrep, xxnl, xxurl,
 -- xxuser), each one piece. Clean texts first; the tokenizer does not.
 local core = require "kooka.core"
+local check_options = require "kooka.options"
 local sys = core.sys
 
 local tokenizer = {}
@@ -42,23 +43,12 @@ local function affix(tok, opts, name)
   return tok[name] or error(("encode: the model has no %s piece"):format(name), 3)
 end
 
-local function check_opts(opts, known, who, level)
-  for name in pairs(opts or {}) do
-    if known[name] == nil then
-      local names = {}
-      for k in pairs(known) do names[#names + 1] = k end
-      table.sort(names)
-      error(("%s has no option '%s' (options: %s)"):format(who, tostring(name), table.concat(names, ", ")), (level or 2) + 1)
-    end
-  end
-end
-
 local encode_opts = { bos = true, eos = true, alpha = true, seed = true }
 
 --- tok:encode(text, [{bos = false, eos = false, alpha =, seed = 1}]) -> list of ids | nil, message, "format"
 -- bos, eos: put that id around. alpha: cut at random (see kooka.core.spm sample), the same for the same seed.
 function Tokenizer:encode(text, opts)
-  check_opts(opts, encode_opts, "encode")
+  check_options("encode", opts, encode_opts)
   local bos, eos = affix(self, opts, "bos"), affix(self, opts, "eos")
   local ids, message, code
   if opts and opts.alpha then
@@ -77,7 +67,7 @@ local encode_all_opts = { bos = true, eos = true }
 --- tok:encode_all(texts, [{bos = false, eos = false}]) -> corpus | nil, message, "format"
 -- Every text one document, on all threads. The message names the text that is not UTF-8.
 function Tokenizer:encode_all(texts, opts)
-  check_opts(opts, encode_all_opts, "encode_all")
+  check_options("encode_all", opts, encode_all_opts)
   return self.model:encode_all(texts, affix(self, opts, "bos"), affix(self, opts, "eos"))
 end
 
@@ -122,7 +112,7 @@ end
 local function checked(given)
   if type(given) ~= "table" then error("tokenizer.train: expected a table of options", 3) end
   local opts = {}
-  check_opts(given, train_opts, "tokenizer.train", 3)
+  check_options("tokenizer.train", given, train_opts, 4)
   for name, default in pairs(train_opts) do
     opts[name] = given[name]
     if opts[name] == nil then opts[name] = default end

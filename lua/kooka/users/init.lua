@@ -2,6 +2,7 @@
 -- honest report of whom it helps. Labels are classes 1 and 2, users are ids of any kind.
 local core = require("kooka.core").users
 local eval = require "kooka.eval"
+local check_options = require "kooka.options"
 
 local users = {}
 
@@ -12,18 +13,6 @@ local METHODS = { global = true, intercept = true, map = true, own = true }
 local FIT = { features = true, labels = true, users = true, head = true, offset = true, method = true, lambda = true,
   lambda0 = true, folds = true, seed = true }
 local REPORT = { truth = true, level = true, resamples = true, seed = true, threshold = true }
-
-local function check_options(who, opts, known)
-  if type(opts) ~= "table" then error(("%s: expected a table, got %s"):format(who, type(opts)), 3) end
-  for k in pairs(opts) do
-    if not known[k] then
-      local names = {}
-      for name in pairs(known) do names[#names + 1] = name end
-      table.sort(names)
-      error(("%s has no option '%s' (options: %s)"):format(who, tostring(k), table.concat(names, ", ")), 3)
-    end
-  end
-end
 
 local function as_list(x)
   return type(x) == "userdata" and x:tolist() or x
