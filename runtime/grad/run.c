@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "grad/tape.h"
-#include "linalg/blas.h"
+#include "linalg/gemm.h"
 
 static kk_status run_options(kk_call *c, const double *opt, kk_err *e) {
   const kk_op *op = c->op;
@@ -123,7 +123,7 @@ kk_status kk_op_run(const kk_op *op, const kk_args *a, kk_tape *tape, kk_tensor 
   if (a->nin < s.nin || (a->nin > s.nin && !variadic))
     return kk_fail(e, KK_EARG, "%s: %s: %d inputs, expected %d", op->name, op->sig, a->nin, s.nin);
   memcpy(c.src, a->in, sizeof c.src[0] * (size_t)a->nin);
-  if (op->blas && (st = kk_blas_ready(e))) return st;
+  if (op->blas && (st = kk_gemm_ready(e))) return st;
   if ((st = run_options(&c, a->opt, e)) || (st = kk_sig_bind(&c, &s, e))) return st;
   widest = run_widest(&c, &s);
   if ((st = run_types(&c, &s, widest, e))) return st;

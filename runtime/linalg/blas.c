@@ -5,15 +5,8 @@
 
 #include "base/dl.h"
 #include "base/mem.h"
-#include "base/pool.h"
-
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
-
-typedef void gemm_fn(int order, int ta, int tb, int m, int n, int k, kk_real alpha, const kk_real *a, int lda,
-                     const kk_real *b, int ldb, kk_real beta, kk_real *c, int ldc);
 
 static struct {
-  gemm_fn *gemm;
   void (*set_threads)(int);
   char *(*config)(void);
   char *(*core)(void);
@@ -49,7 +42,6 @@ kk_status kk_blas_ready(kk_err *e) {
   static const char *const files[] = {"libopenblas.so.0", "libopenblas.so", "libopenblas.0.dylib", "libopenblas.dylib",
                                       "/opt/homebrew/opt/openblas/lib/libopenblas.dylib", NULL};
   static const kk_dl_sym syms[] = {
-    {sizeof(kk_real) == 4 ? "cblas_sgemm" : "cblas_dgemm", (void **)&blas.gemm},
     {"openblas_set_num_threads", (void **)&blas.set_threads},
     {"openblas_get_config", (void **)&blas.config},
     {"openblas_get_corename", (void **)&blas.core},
@@ -70,67 +62,6 @@ kk_status kk_blas_ready(kk_err *e) {
 
 const char *kk_blas_config(void) { return blas.config ? blas.config() : ""; }
 const char *kk_blas_core(void) { return blas.core ? blas.core() : ""; }
-
-void kk_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, kk_real alpha, const kk_real *a, int64_t lda,
-                    const kk_real *b, int64_t ldb, kk_real beta, kk_real *c, int64_t ldc) {
-  if (m <= 0 || n <= 0) return;
-  if (k <= 0) {                          /* BLAS refuses a leading dimension of 0 */
-    for (int64_t i = 0; i < m; i++)
-      for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
-    return;
-  }
-  blas.gemm(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
-            (int)ldb, beta, c, (int)ldc);
-}
-
-typedef struct gemm_job {
-  bool ta, tb;
-  int64_t m, n, k, lda, ldb, ldc, tm, tn, across;
-  kk_real alpha, beta;
-  const kk_real *a, *b;
-  kk_real *c;
-} gemm_job;
-
-static void gemm_tiles(void *arg, int64_t begin, int64_t end) {
-  const gemm_job *j = arg;
-  for (int64_t t = begin; t < end; t++) {
-    int64_t r = t / j->across * j->tm, q = t % j->across * j->tn;
-    int64_t m = j->m - r < j->tm ? j->m - r : j->tm, n = j->n - q < j->tn ? j->n - q : j->tn;
-    kk_gemm_serial(j->ta, j->tb, m, n, j->k, j->alpha, j->a + (j->ta ? r : r * j->lda), j->lda,
-                   j->b + (j->tb ? q * j->ldb : q), j->ldb, j->beta, j->c + r * j->ldc + q, j->ldc);
-  }
-}
-
-static int64_t gemm_cut(int64_t n, int64_t pieces, int64_t least) {
-  int64_t t = (n + pieces - 1) / pieces;
-  t = (t + 15) & ~(int64_t)15;
-  return t < least ? least : t;
-}
-
-void kk_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, kk_real alpha, const kk_real *a, int64_t lda,
-             const kk_real *b, int64_t ldb, kk_real beta, kk_real *c, int64_t ldc) {
-  /* Tiles of about 1024 x 1024, at least eight of them where the product is worth it: large enough
-  ** for BLAS to pack its panels once, enough of them for a dozen threads. */
-  gemm_job j = {ta, tb, m, n, k, lda, ldb, ldc, m, n, 1, alpha, beta, a, b, c};
-  int64_t down, want;
-  if (m <= 0 || n <= 0) return;
-  if ((double)m * (double)n * (double)k > 1e6) {
-    j.tm = gemm_cut(m, (m + 1023) / 1024, 16);
-    down = (m + j.tm - 1) / j.tm;
-    want = (8 + down - 1) / down;
-    if (want < (n + 1023) / 1024) want = (n + 1023) / 1024;
-    j.tn = gemm_cut(n, want, 128);
-    if (n <= 256 && down < 8) {          /* tall and narrow: cut the rows instead */
-      j.tn = n;
-      j.tm = gemm_cut(m, 8, 64);
-      down = (m + j.tm - 1) / j.tm;
-    }
-    j.across = (n + j.tn - 1) / j.tn;
-    kk_pool_for(down * j.across, 1, gemm_tiles, &j);
-    return;
-  }
-  gemm_tiles(&j, 0, 1);
-}
 
 int kk_lapack_syevd(int n, double *a, double *w) {
   int lwork = -1, liwork = -1, info = 0, isize = 0;

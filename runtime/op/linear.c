@@ -1,6 +1,6 @@
 /* linear.c -- the fully connected layer. */
 #include "base/pool.h"
-#include "linalg/blas.h"
+#include "linalg/gemm.h"
 #include "op/op.h"
 
 /* Weights are stored [H,D], one row per output, as everywhere in the field. */
@@ -11,7 +11,7 @@ static void linear_forward(kk_call *c) {
   if (b)
     for (int64_t n = 0; n < N; n++)
       for (int64_t h = 0; h < H; h++) y[n * H + h] = b[h];
-  kk_gemm(false, true, N, H, D, 1, kk_in(c, 0), D, kk_in(c, 1), D, b ? 1 : 0, y, H);
+  kk_gemm(false, true, N, H, D, kk_in(c, 0), D, kk_in(c, 1), D, b != NULL, y, H);
 }
 
 typedef struct column_job { const kk_real *dy; kk_real *db; int64_t N, H; } column_job;
@@ -33,8 +33,8 @@ static void linear_columns(void *arg, int64_t begin, int64_t end) {
 static void linear_backward(kk_call *c) {
   const int64_t N = kk_rows(c), D = KK_DIM(c, 'D'), H = KK_DIM(c, 'H');
   const kk_real *dy = kk_dout(c, 0);
-  if (c->din[0]) kk_gemm(false, false, N, D, H, 1, dy, H, kk_in(c, 1), D, 1, c->din[0], D);
-  if (c->din[1]) kk_gemm(true, false, H, D, N, 1, dy, H, kk_in(c, 0), D, 1, c->din[1], D);
+  if (c->din[0]) kk_gemm(false, false, N, D, H, dy, H, kk_in(c, 1), D, true, c->din[0], D);
+  if (c->din[1]) kk_gemm(true, false, H, D, N, dy, H, kk_in(c, 0), D, true, c->din[1], D);
   if (c->din[2]) {
     column_job j = {dy, c->din[2], N, H};
     kk_pool_for(H, 64, linear_columns, &j);

@@ -6,14 +6,15 @@
 **   c_t = f c_{t-1} + i g,  h_t = o tanh c_t
 **
 ** Rows are sorted by length, so the rows still alive at step t are the first ones; gates and cells are kept
-** for live rows only, one step behind the other: nothing is computed on padding. The input part of the
-** gates is one product for many steps, the recurrent part one product a step and block of units. Backward
-** turns the saved gates into their gradients in place (a tape runs once); each weight gradient is then one
-** product over all steps. Blocks depend on shapes alone: the same bits for any number of threads. */
+** for live rows only, one step behind the other: nothing is computed on padding. Weights are packed once for the
+** sequence, the weight drop folded in. A piece of work is a block of units (a panel of each gate's weights) times
+** some rows of the step: input part, recurrent part and gates, while they are near. Backward turns the saved gates
+** into their gradients in place (a tape runs once); each weight gradient is then one product over all steps.
+** Blocks depend on shapes alone: the same bits for any number of threads. */
 #include <string.h>
 
 #include "base/pool.h"
-#include "linalg/blas.h"
+#include "linalg/gemm.h"
 #include "op/lstm_gates.h"
 #include "op/mask.h"
 #include "op/op.h"
@@ -21,28 +22,32 @@
 enum { X, H0, C0, W_IH, W_HH, BIAS, LENS };
 enum { WEIGHT_DROP, INPUT_DROP };
 enum { GATES, CELLS };
-enum { ROWS = 1024 };                 /* rows of the input product made at a time: 1024 x 4H floats stay near */
-enum { GROUP = 16, SPAN = 64 };       /* a piece of w_hh while it is masked and put in block order */
+enum { ROWS = 1024, MANY = 32 };       /* rows of input prepared at a time; rows of a step that are many for a kernel */
+enum { SPAN = 64 };                    /* elements of w_hh masked at a time */
 
 typedef struct lstm {
   kk_call *call;
   int64_t T, B, D, H, N;              /* N: live rows of all steps together                        */
-  int64_t block, blocks;              /* units of one block, and how many blocks                   */
+  int64_t block, parts, pieces;       /* units of a piece of work; row ranges; both                */
   bool whole;                         /* all rows live to the end: x and y need no gathering       */
+  bool many;                          /* a step has rows enough for a product of its own           */
   bool wdrop, xdrop;
   int64_t *first;                     /* [T+1] where the live rows of each step begin              */
   kk_real *bias;                      /* [4H] zeros where there is no bias                         */
   kk_real *mask;                      /* [B,D] of the input, when it is dropped                    */
   kk_real *x;                         /* live input rows times mask: ROWS of them, backward all    */
-  kk_real *w;                         /* forward: w_hh, masked, in block order (lstm_pack)         */
-                                      /* backward: w_hh masked as it lies, when it is dropped      */
+  kk_real *w;                         /* backward: room for w_hh packed, then for its masked gradient */
+  kk_real *wh, *wi;                   /* forward: room for each gate's w_hh and w_ih, packed       */
+  kk_packed ph[4], pi[4], back;
   kk_real *g;                         /* gates of the steps at hand, when they are not saved       */
-  kk_real *r;                         /* forward [B,4H]: recurrent part. backward [B,H]: dh        */
+  kk_real *r;                         /* backward [B,H]: dh                                        */
   kk_real *dc;                        /* [B,H] gradient of the cells, carried back                 */
   kk_real *zero;                      /* [H]                                                       */
   kk_real *hp;                        /* ragged: the hidden state that each live row of step 1.. came from */
-  int64_t t;                          /* the step at hand */
-  kk_real *gt;                        /* its gates [live,4H] */
+  int64_t t;                          /* the step at hand                                          */
+  int64_t t0, t1;                     /* the steps whose input is prepared                         */
+  const kk_real *xt;                  /* input of the step at hand [live,D]                        */
+  kk_real *gt;                        /* its gates [live,4H]                                       */
 } lstm;
 
 static int64_t lstm_lives(const kk_call *c, int64_t t) {
@@ -60,12 +65,13 @@ static int64_t lstm_total(const kk_call *c) {
   return n;
 }
 
-/* Blocks of units, an even number of equal ones where that pays: the recurrent product loses when its
-** blocks get narrow (H = 512, B = 64, backward: 112 GFLOP/s with 2 blocks, 101 with 8, 86 with 16). */
+/* Rows are cut too where the blocks are few. */
 static void lstm_cut(lstm *s) {
-  const int64_t H = s->H, want = s->B * H * H < 32768 ? 1 : H >= 512 ? 8 : H >= 128 ? 4 : 2;
-  s->block = ((H + want - 1) / want + 3) & ~(int64_t)3;
-  s->blocks = (H + s->block - 1) / s->block;
+  s->block = kk_panel();
+  s->pieces = (s->H + s->block - 1) / s->block;
+  s->parts = s->pieces < 16 && s->B >= MANY ? 2 : 1;
+  s->pieces *= s->parts;
+  s->many = s->B >= MANY;
 }
 
 /* Where the pieces lie in scratch; with base NULL only the size is wanted. Answers bytes. */
@@ -87,15 +93,15 @@ static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
   if (s->xdrop) PIECE(mask, B * D);
   if (s->xdrop || !s->whole) PIECE(x, (backward ? N : rows) * D);
   if (backward) {
-    if (s->wdrop) PIECE(w, 4 * H * H);
+    PIECE(w, kk_packed_count(4 * H, H));
     PIECE(r, B * H);
     PIECE(dc, B * H);
     PIECE(zero, H);
     if (!s->whole) PIECE(hp, (N - B) * H);
   } else {
     PIECE(bias, 4 * H);
-    PIECE(w, 4 * H * H);
-    PIECE(r, B * 4 * H);
+    PIECE(wh, 4 * kk_packed_count(H, H));
+    PIECE(wi, 4 * kk_packed_count(D, H));
     if (!c->nsave) PIECE(g, rows * 4 * H);
   }
 #undef PIECE
@@ -115,8 +121,6 @@ static void lstm_open(lstm *s, kk_call *c, bool backward) {
 }
 
 static int64_t lstm_live(const lstm *s, int64_t t) { return t < s->T ? s->first[t + 1] - s->first[t] : 0; }
-static int64_t lstm_width(const lstm *s, int64_t u0) { return s->H - u0 < s->block ? s->H - u0 : s->block; }
-
 static void lstm_copy(kk_real *to, const kk_real *from, int64_t n) {
   if (from) memcpy(to, from, (size_t)n * sizeof(kk_real));
   else memset(to, 0, (size_t)n * sizeof(kk_real));
@@ -129,32 +133,28 @@ static void lstm_masked(const lstm *s, int64_t row, int64_t j, int64_t n, const 
   for (int64_t k = 0; k < n; k++) to[k] = add ? to[k] + m[k] * from[k] : m[k] * from[k];
 }
 
-/* w_hh in block order: the columns [i f g o] of the first block's units as one [H,4w] matrix, then the second
-** block's, ... GROUP columns at a time, which never belong to two blocks. */
-static void lstm_pack(void *arg, int64_t begin, int64_t end) {
+/* Part of a row of w_hh under the mask, for packing. */
+static void lstm_row(void *arg, int64_t row, int64_t j, int64_t n, kk_real *to) {
   const lstm *s = arg;
-  const int64_t H = s->H, u0 = begin / (4 * s->block) * s->block, w = lstm_width(s, u0);
-  kk_real part[GROUP][SPAN];
-  for (int64_t j = 0; j < H; j += SPAN) {
-    const int64_t n = H - j < SPAN ? H - j : SPAN;
-    kk_real *to = s->w + 4 * u0 * H + j * 4 * w + begin - 4 * u0;
-    for (int64_t q = begin; q < end; q++) {
-      const int64_t k = q - 4 * u0, row = k / w * H + u0 + k % w;
-      const kk_real *from = kk_in(s->call, W_HH) + row * H + j;
-      if (s->wdrop) lstm_masked(s, row, j, n, from, part[q - begin], false);
-      else lstm_copy(part[q - begin], from, n);
-    }
-    for (int64_t i = 0; i < n; i++)
-      for (int64_t q = 0; q < end - begin; q++) to[i * 4 * w + q] = part[q][i];
-  }
+  lstm_masked(s, row, j, n, kk_in(s->call, W_HH) + row * s->H + j, to, false);
 }
 
-/* w_hh under the mask, in its own order. */
-static void lstm_mask_rows(void *arg, int64_t begin, int64_t end) {
-  const lstm *s = arg;
-  for (int64_t row = begin; row < end; row++)
-    for (int64_t j = 0, at = row * s->H; j < s->H; j += SPAN)
-      lstm_masked(s, row, j, s->H - j < SPAN ? s->H - j : SPAN, kk_in(s->call, W_HH) + at + j, s->w + at + j, false);
+/* The same, counted from the first row of a gate. */
+typedef struct gate_rows { lstm *s; int64_t first; } gate_rows;
+
+static void lstm_gate_row(void *arg, int64_t row, int64_t j, int64_t n, kk_real *to) {
+  const gate_rows *q = arg;
+  lstm_row(q->s, q->first + row, j, n, to);
+}
+
+static void lstm_pack(lstm *s) {
+  const int64_t H = s->H, D = s->D, nh = kk_packed_count(H, H), ni = kk_packed_count(D, H);
+  for (int q = 0; q < 4; q++) {
+    gate_rows rows = {s, q * H};
+    s->ph[q] = s->wdrop ? kk_pack_rows(true, H, H, lstm_gate_row, &rows, s->wh + q * nh)
+                        : kk_pack(true, H, H, kk_in(s->call, W_HH) + q * H * H, H, s->wh + q * nh);
+    s->pi[q] = kk_pack(true, D, H, kk_in(s->call, W_IH) + q * H * D, D, s->wi + q * ni);
+  }
 }
 
 /* The other way: the gradient of the masked weights, times the mask, added to the weights' gradient. */
@@ -165,37 +165,66 @@ static void lstm_unmask_rows(void *arg, int64_t begin, int64_t end) {
       lstm_masked(s, row, j, s->H - j < SPAN ? s->H - j : SPAN, s->w + at + j, s->call->din[W_HH] + at + j, true);
 }
 
-/* Live rows of the input of steps t0..t1-1 one behind the other, times the mask. */
-static const kk_real *lstm_input(const lstm *s, int64_t t0, int64_t t1) {
-  const kk_real *x = kk_in(s->call, X);
-  if (!s->x) return x + s->first[t0] * s->D;
-  for (int64_t t = t0; t < t1; t++) {
+/* Live rows of the input of some of the steps t0..t1-1 one behind the other, times the mask. */
+static void lstm_input_steps(void *arg, int64_t begin, int64_t end) {
+  const lstm *s = arg;
+  for (int64_t t = s->t0 + begin; t < s->t0 + end; t++) {
     const int64_t n = lstm_live(s, t) * s->D;
-    const kk_real *from = x + t * s->B * s->D;
-    kk_real *to = s->x + (s->first[t] - s->first[t0]) * s->D;
+    const kk_real *from = kk_in(s->call, X) + t * s->B * s->D;
+    kk_real *to = s->x + (s->first[t] - s->first[s->t0]) * s->D;
     if (s->mask)
       for (int64_t i = 0; i < n; i++) to[i] = s->mask[i] * from[i];
     else lstm_copy(to, from, n);
   }
+}
+
+static const kk_real *lstm_input(lstm *s, int64_t t0, int64_t t1) {
+  s->t0 = t0;
+  s->t1 = t1;
+  if (!s->x) return kk_in(s->call, X) + s->first[t0] * s->D;
+  kk_pool_for(t1 - t0, 1, lstm_input_steps, s);
   return s->x;
 }
 
-/* One step for some blocks of units: recurrent product, then the gates. */
+/* What piece k of n rows is: units u0 .. u0 + w - 1, rows r0 .. r1 - 1. */
+typedef struct piece { int64_t u0, w, r0, r1; } piece;
+
+static piece lstm_piece(const lstm *s, int64_t k, int64_t n) {
+  const int64_t u0 = k / s->parts * s->block, part = k % s->parts, half = (n + s->parts - 1) / s->parts;
+  const int64_t r0 = part * half, r1 = r0 + half;
+  return (piece){u0, s->H - u0 < s->block ? s->H - u0 : s->block, r0 < n ? r0 : n, r1 < n ? r1 : n};
+}
+
+/* First unit of the piece that this thread will probably take after piece k: a guess, for prefetching. */
+static int64_t lstm_soon(const lstm *s, int64_t k) {
+  k += kk_pool_threads();
+  return (k < s->pieces ? k : 0) / s->parts * s->block;
+}
+
+/* One step for some pieces: input product (unless it was made for many steps at once), recurrent product, gates. */
 static void lstm_step(void *arg, int64_t begin, int64_t end) {
   const lstm *s = arg;
   kk_call *c = s->call;
-  const int64_t n = lstm_live(s, s->t), H = s->H, t = s->t, B = s->B;
+  const int64_t H = s->H, D = s->D, t = s->t, B = s->B, ld = 4 * H;
   const kk_real *h = t ? kk_out(c, 0) + (t - 1) * B * H : kk_in(c, H0);
   kk_real *now = kk_out(c, 2), *cells = c->nsave ? kk_saved(c, CELLS) : NULL;   /* unsaved, cells live in c_n */
   for (int64_t k = begin; k < end; k++) {
-    const int64_t u0 = k * s->block, w = lstm_width(s, u0);
-    kk_real *r = s->r + 4 * u0 * B;
-    if (h) kk_gemm_serial(false, false, n, 4 * w, H, 1, h, H, s->w + 4 * u0 * H, 4 * w, 0, r, 4 * w);
-    else lstm_copy(r, NULL, n * 4 * w);
+    const piece p = lstm_piece(s, k, lstm_live(s, t));
+    const int64_t rows = p.r1 - p.r0, at = p.r0 * H + p.u0;
+    kk_real *g = s->gt + p.r0 * ld + p.u0;
+    const int64_t u1 = p.u0 + p.w, soon = lstm_soon(s, k);
+    for (int q = 0; q < 4; q++) {
+      const kk_packed *after = s->many ? s->pi : s->ph;
+      const kk_real *next = q < 3 ? kk_packed_at(after + q + 1, p.u0) : kk_packed_at(after, soon);
+      if (s->many)
+        kk_gemm_packed_serial(rows, s->xt + p.r0 * D, D, &s->pi[q], p.u0, u1, false, g + q * H, ld,
+                              h ? kk_packed_at(&s->ph[q], p.u0) : next);
+      if (h) kk_gemm_packed_serial(rows, h + p.r0 * H, H, &s->ph[q], p.u0, u1, true, g + q * H, ld, next);
+    }
     kk_gates_forward(&(kk_gates){
-      .rows = n, .units = w, .g = s->gt + u0, .g_ld = 4 * H, .g_next = H, .r = r, .r_ld = 4 * w, .r_next = w,
-      .b = s->bias + u0, .c0 = (cells && t ? cells + s->first[t - 1] * H : now) + u0, .c0_ld = H,
-      .c1 = (cells ? cells + s->first[t] * H : now) + u0, .c_ld = H, .h = kk_out(c, 0) + t * B * H + u0, .h_ld = H});
+      .rows = rows, .units = p.w, .g = g, .g_ld = ld, .g_next = H, .b = s->bias + p.u0,
+      .c0 = (cells && t ? cells + s->first[t - 1] * H : now) + at, .c0_ld = H,
+      .c1 = (cells ? cells + s->first[t] * H : now) + at, .c_ld = H, .h = kk_out(c, 0) + t * B * H + at, .h_ld = H});
   }
 }
 
@@ -213,67 +242,80 @@ static void lstm_forward(kk_call *c) {
   lstm s;
   lstm_open(&s, c, false);
   const int64_t H = s.H, D = s.D;
-  kk_pool_for(4 * H, GROUP, lstm_pack, &s);
+  lstm_pack(&s);
   lstm_copy(s.bias, kk_in(c, BIAS), 4 * H);
   lstm_copy(kk_out(c, 2), kk_in(c, C0), s.B * H);
   for (int64_t t0 = 0, t1; t0 < s.T; t0 = t1) {
     for (t1 = t0 + 1; t1 < s.T && s.first[t1 + 1] - s.first[t0] <= ROWS;) t1++;
+    const kk_real *x = lstm_input(&s, t0, t1);
     kk_real *g = c->nsave ? kk_saved(c, GATES) + s.first[t0] * 4 * H : s.g;
-    kk_gemm(false, true, s.first[t1] - s.first[t0], 4 * H, D, 1, lstm_input(&s, t0, t1), D, kk_in(c, W_IH), D, 0, g,
-            4 * H);
+    for (int q = 0; q < 4 && !s.many; q++)
+      kk_gemm_packed(s.first[t1] - s.first[t0], x, D, &s.pi[q], false, g + q * H, 4 * H);
     for (s.t = t0; s.t < t1; s.t++) {
-      s.gt = g + (s.first[s.t] - s.first[t0]) * 4 * H;
-      kk_pool_for(s.blocks, 1, lstm_step, &s);
+      const int64_t at = s.first[s.t] - s.first[t0];
+      s.xt = x + at * D;
+      s.gt = g + at * 4 * H;
+      kk_pool_for(s.pieces, 1, lstm_step, &s);
       lstm_ends(&s);
     }
   }
 }
 
-static const kk_real *lstm_weights(const lstm *s) { return s->wdrop ? s->w : kk_in(s->call, W_HH); }
-
-/* One step back for some blocks: dh through the next step's gates, then through this step's. Rows that end
+/* One step back for some pieces: dh through the next step's gates, then through this step's. Rows that end
 ** here have no next step: for them r still holds the gradient of h_n. */
 static void lstm_step_back(void *arg, int64_t begin, int64_t end) {
   const lstm *s = arg;
   const kk_call *c = s->call;
   const int64_t t = s->t, H = s->H, after = lstm_live(s, t + 1);
-  kk_real *g = kk_saved(c, GATES), *cells = kk_saved(c, CELLS), *now = g + s->first[t] * 4 * H;
+  kk_real *gates = kk_saved(c, GATES), *cells = kk_saved(c, CELLS);
   const kk_real *before = t ? cells + s->first[t - 1] * H : kk_in(c, C0);
   for (int64_t k = begin; k < end; k++) {
-    const int64_t u0 = k * s->block, w = lstm_width(s, u0);
-    kk_gemm_serial(false, false, after, w, 4 * H, 1, g + s->first[t + 1] * 4 * H, 4 * H, lstm_weights(s) + u0, H, 0,
-                   s->r + u0, H);
+    const piece p = lstm_piece(s, k, lstm_live(s, t));
+    const int64_t at = p.r0 * H + p.u0, next = (p.r1 < after ? p.r1 : after) - p.r0;
+    kk_real *g = gates + (s->first[t] + p.r0) * 4 * H + p.u0;
+    kk_gemm_packed_serial(next, gates + (s->first[t + 1] + p.r0) * 4 * H, 4 * H, &s->back, p.u0, p.u0 + p.w, false,
+                          s->r + at, H, kk_packed_at(&s->back, lstm_soon(s, k)));
     kk_gates_backward(&(kk_gates){
-      .rows = lstm_live(s, t), .units = w, .g = now + u0, .g_ld = 4 * H, .g_next = H,
-      .c0 = (before ? before : s->zero) + u0, .c0_ld = before ? H : 0, .c1 = cells + s->first[t] * H + u0, .c_ld = H,
-      .dy = kk_dout(c, 0) + t * s->B * H + u0, .dy_ld = H, .dh = s->r + u0, .dh_ld = H, .dc = s->dc + u0, .dc_ld = H,
-      .dg = now + u0});
+      .rows = p.r1 - p.r0, .units = p.w, .g = g, .g_ld = 4 * H, .g_next = H,
+      .c0 = before ? before + at : s->zero + p.u0, .c0_ld = before ? H : 0,
+      .c1 = cells + s->first[t] * H + at, .c_ld = H, .dy = kk_dout(c, 0) + t * s->B * H + at, .dy_ld = H,
+      .dh = s->r + at, .dh_ld = H, .dc = s->dc + at, .dc_ld = H, .dg = g});
   }
 }
 
-/* to [4H,H] = dg' h_{t-1}, over all steps. */
-static void lstm_recurrent_gradient(lstm *s, kk_real beta, kk_real *to) {
+/* The hidden states that the live rows of some steps came from, one behind the other. */
+static void lstm_hidden_steps(void *arg, int64_t begin, int64_t end) {
+  const lstm *s = arg;
+  for (int64_t t = 1 + begin; t < 1 + end; t++)
+    lstm_copy(s->hp + (s->first[t] - s->B) * s->H, kk_out(s->call, 0) + (t - 1) * s->B * s->H, lstm_live(s, t) * s->H);
+}
+
+/* to [4H,H] = dg' h_{t-1}, over all steps, or added to it. */
+static void lstm_recurrent_gradient(lstm *s, bool add, kk_real *to) {
   const kk_call *c = s->call;
   const int64_t H = s->H, B = s->B, rows = s->N - B;
-  const kk_real *g = kk_saved(c, GATES), *y = kk_out(c, 0), *hp = s->whole ? y : s->hp;
-  if (!s->whole)
-    for (int64_t t = 1; t < s->T; t++)
-      lstm_copy(s->hp + (s->first[t] - B) * H, y + (t - 1) * B * H, lstm_live(s, t) * H);
-  kk_gemm(true, false, 4 * H, H, rows, 1, g + B * 4 * H, 4 * H, hp, H, beta, to, H);
-  if (kk_in(c, H0)) kk_gemm(true, false, 4 * H, H, B, 1, g, 4 * H, kk_in(c, H0), H, 1, to, H);
+  const kk_real *g = kk_saved(c, GATES);
+  if (!s->whole) kk_pool_for(s->T - 1, 1, lstm_hidden_steps, s);
+  kk_gemm(true, false, 4 * H, H, rows, g + B * 4 * H, 4 * H, s->whole ? kk_out(c, 0) : s->hp, H, add, to, H);
+  if (kk_in(c, H0)) kk_gemm(true, false, 4 * H, H, B, g, 4 * H, kk_in(c, H0), H, true, to, H);
 }
 
-/* dx = dg w_ih, through the mask, to where each live row came from. */
+/* Gradients of live input rows, through the mask, to where each came from. */
+static void lstm_input_back_steps(void *arg, int64_t begin, int64_t end) {
+  const lstm *s = arg;
+  for (int64_t t = begin; t < end; t++) {
+    const kk_real *from = s->x + s->first[t] * s->D;
+    kk_real *to = s->call->din[X] + t * s->B * s->D;
+    for (int64_t i = 0, n = lstm_live(s, t) * s->D; i < n; i++) to[i] += s->mask ? s->mask[i] * from[i] : from[i];
+  }
+}
+
+/* dx = dg w_ih. */
 static void lstm_input_gradient(lstm *s) {
   kk_call *c = s->call;
-  const int64_t D = s->D, H = s->H;
-  kk_real *dx = c->din[X], *to_all = s->x ? s->x : dx, beta = s->x ? 0 : 1;
-  kk_gemm(false, false, s->N, D, 4 * H, 1, kk_saved(c, GATES), 4 * H, kk_in(c, W_IH), D, beta, to_all, D);
-  for (int64_t t = 0; s->x && t < s->T; t++) {
-    const kk_real *from = s->x + s->first[t] * D;
-    kk_real *to = dx + t * s->B * D;
-    for (int64_t i = 0, n = lstm_live(s, t) * D; i < n; i++) to[i] += s->mask ? s->mask[i] * from[i] : from[i];
-  }
+  kk_real *to = s->x ? s->x : c->din[X];
+  kk_gemm(false, false, s->N, s->D, 4 * s->H, kk_saved(c, GATES), 4 * s->H, kk_in(c, W_IH), s->D, !s->x, to, s->D);
+  if (s->x) kk_pool_for(s->T, 1, lstm_input_back_steps, s);
 }
 
 static void lstm_backward(kk_call *c) {
@@ -281,20 +323,19 @@ static void lstm_backward(kk_call *c) {
   lstm_open(&s, c, true);
   const int64_t H = s.H, D = s.D, B = s.B;
   kk_real *g = kk_saved(c, GATES);
-  if (s.wdrop) kk_pool_for(4 * H, 32, lstm_mask_rows, &s);
+  s.back = s.wdrop ? kk_pack_rows(false, 4 * H, H, lstm_row, &s, s.w) : kk_pack(false, 4 * H, H, kk_in(c, W_HH), H, s.w);
   lstm_copy(s.r, kk_dout(c, 1), B * H);
   lstm_copy(s.dc, kk_dout(c, 2), B * H);
   lstm_copy(s.zero, NULL, H);
-  for (s.t = s.T - 1; s.t >= 0; s.t--) kk_pool_for(s.blocks, 1, lstm_step_back, &s);
+  for (s.t = s.T - 1; s.t >= 0; s.t--) kk_pool_for(s.pieces, 1, lstm_step_back, &s);
   if (c->din[C0])
     for (int64_t i = 0; i < B * H; i++) c->din[C0][i] += s.dc[i];
-  if (c->din[H0]) kk_gemm(false, false, B, H, 4 * H, 1, g, 4 * H, lstm_weights(&s), H, 1, c->din[H0], H);
+  if (c->din[H0]) kk_gemm_packed(B, g, 4 * H, &s.back, true, c->din[H0], H);
   if (c->din[W_HH]) {
-    lstm_recurrent_gradient(&s, s.wdrop ? 0 : 1, s.wdrop ? s.w : c->din[W_HH]);   /* the masked copy has served */
+    lstm_recurrent_gradient(&s, !s.wdrop, s.wdrop ? s.w : c->din[W_HH]);   /* the packed weights have served */
     if (s.wdrop) kk_pool_for(4 * H, 32, lstm_unmask_rows, &s);
   }
-  if (c->din[W_IH])
-    kk_gemm(true, false, 4 * H, D, s.N, 1, g, 4 * H, lstm_input(&s, 0, s.T), D, 1, c->din[W_IH], D);
+  if (c->din[W_IH]) kk_gemm(true, false, 4 * H, D, s.N, g, 4 * H, lstm_input(&s, 0, s.T), D, true, c->din[W_IH], D);
   if (c->din[BIAS]) kk_gates_bias(g, s.N, 4 * H, c->din[BIAS]);
   if (c->din[X]) lstm_input_gradient(&s);
 }

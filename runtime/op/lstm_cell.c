@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/pool.h"
-#include "linalg/blas.h"
+#include "linalg/gemm.h"
 #include "op/lstm_gates.h"
 #include "op/op.h"
 
@@ -11,26 +11,24 @@ enum { ROWS = 8 };                    /* rows of one chunk of the pool */
 
 static size_t cell_scratch(const kk_call *c, bool backward) {
   const size_t B = (size_t)KK_DIM(c, 'B'), H = (size_t)KK_DIM(c, 'H');
-  return (backward ? 5 * B * H + H : 4 * B * H + 4 * H) * sizeof(kk_real);
+  return (backward ? 5 * B * H + H : 4 * H) * sizeof(kk_real);
 }
 
 static void cell_forward_rows(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
   const int64_t H = KK_DIM(c, 'H');
-  const kk_real *r = c->scratch, *b = kk_in(c, BIAS);
+  const kk_real *b = kk_in(c, BIAS);
   kk_gates_forward(&(kk_gates){
     .rows = end - begin, .units = H, .g = kk_out(c, 2) + begin * 4 * H, .g_ld = 4 * H, .g_next = H,
-    .r = r + begin * 4 * H, .r_ld = 4 * H, .r_next = H, .b = b ? b : r + KK_DIM(c, 'B') * 4 * H,
-    .c0 = kk_in(c, C0) + begin * H, .c0_ld = H, .c1 = kk_out(c, 1) + begin * H, .c_ld = H,
+    .b = b ? b : c->scratch, .c0 = kk_in(c, C0) + begin * H, .c0_ld = H, .c1 = kk_out(c, 1) + begin * H, .c_ld = H,
     .h = kk_out(c, 0) + begin * H, .h_ld = H});
 }
 
 static void cell_forward(kk_call *c) {
   const int64_t B = KK_DIM(c, 'B'), D = KK_DIM(c, 'D'), H = KK_DIM(c, 'H');
-  kk_real *r = c->scratch;
-  memset(r + B * 4 * H, 0, (size_t)(4 * H) * sizeof(kk_real));       /* the bias where there is none */
-  kk_gemm(false, true, B, 4 * H, D, 1, kk_in(c, X), D, kk_in(c, W_IH), D, 0, kk_out(c, 2), 4 * H);
-  kk_gemm(false, true, B, 4 * H, H, 1, kk_in(c, H0), H, kk_in(c, W_HH), H, 0, r, 4 * H);
+  memset(c->scratch, 0, (size_t)(4 * H) * sizeof(kk_real));       /* the bias where there is none */
+  kk_gemm(false, true, B, 4 * H, D, kk_in(c, X), D, kk_in(c, W_IH), D, false, kk_out(c, 2), 4 * H);
+  kk_gemm(false, true, B, 4 * H, H, kk_in(c, H0), H, kk_in(c, W_HH), H, true, kk_out(c, 2), 4 * H);
   kk_pool_for(B, ROWS, cell_forward_rows, c);
 }
 
@@ -52,12 +50,12 @@ static void cell_backward(kk_call *c) {
   memcpy(dc, kk_dout(c, 1), (size_t)(B * H) * sizeof(kk_real));
   memset(dc + B * H, 0, (size_t)H * sizeof(kk_real));
   kk_pool_for(B, ROWS, cell_backward_rows, c);
-  if (c->din[X]) kk_gemm(false, false, B, D, 4 * H, 1, dg, 4 * H, kk_in(c, W_IH), D, 1, c->din[X], D);
-  if (c->din[H0]) kk_gemm(false, false, B, H, 4 * H, 1, dg, 4 * H, kk_in(c, W_HH), H, 1, c->din[H0], H);
+  if (c->din[X]) kk_gemm(false, false, B, D, 4 * H, dg, 4 * H, kk_in(c, W_IH), D, true, c->din[X], D);
+  if (c->din[H0]) kk_gemm(false, false, B, H, 4 * H, dg, 4 * H, kk_in(c, W_HH), H, true, c->din[H0], H);
   if (c->din[C0])
     for (int64_t i = 0; i < B * H; i++) c->din[C0][i] += dc[i];
-  if (c->din[W_IH]) kk_gemm(true, false, 4 * H, D, B, 1, dg, 4 * H, kk_in(c, X), D, 1, c->din[W_IH], D);
-  if (c->din[W_HH]) kk_gemm(true, false, 4 * H, H, B, 1, dg, 4 * H, kk_in(c, H0), H, 1, c->din[W_HH], H);
+  if (c->din[W_IH]) kk_gemm(true, false, 4 * H, D, B, dg, 4 * H, kk_in(c, X), D, true, c->din[W_IH], D);
+  if (c->din[W_HH]) kk_gemm(true, false, 4 * H, H, B, dg, 4 * H, kk_in(c, H0), H, true, c->din[W_HH], H);
   if (c->din[BIAS]) kk_gates_bias(dg, B, 4 * H, c->din[BIAS]);
 }
 

@@ -11,10 +11,8 @@
 ** row to row, and `next` the distance from gate to gate. */
 typedef struct kk_gates {
   int64_t rows, units;
-  kk_real *g;                        /* forward: part of a in, activated gates out. backward: activated gates */
+  kk_real *g;                        /* forward: a without bias in, activated gates out. backward: activated gates */
   int64_t g_ld, g_next;
-  const kk_real *r;                  /* forward: the other part of a                            */
-  int64_t r_ld, r_next;
   const kk_real *b;                  /* bias, gates g_next apart                                */
   const kk_real *c0;                 /* cells before                                            */
   kk_real *c1;                       /* cells after; forward may have c0 == c1                  */

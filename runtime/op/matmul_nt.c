@@ -3,14 +3,14 @@
 
 static void matmul_nt_forward(kk_call *c) {
   const int64_t M = KK_DIM(c, 'M'), K = KK_DIM(c, 'K'), N = KK_DIM(c, 'N');
-  kk_matmul((kk_products){false, true, M, N, K, 0, kk_in(c, 0), kk_in(c, 1), kk_out(c, 0)}, kk_rows(c));
+  kk_matmul((kk_products){false, true, false, M, N, K, kk_in(c, 0), kk_in(c, 1), kk_out(c, 0)}, kk_rows(c));
 }
 
 /* da = dy b,  db = dy' a */
 static void matmul_nt_backward(kk_call *c) {
   const int64_t M = KK_DIM(c, 'M'), K = KK_DIM(c, 'K'), N = KK_DIM(c, 'N');
-  kk_matmul((kk_products){false, false, M, K, N, 1, kk_dout(c, 0), kk_in(c, 1), c->din[0]}, kk_rows(c));
-  kk_matmul((kk_products){true, false, N, K, M, 1, kk_dout(c, 0), kk_in(c, 0), c->din[1]}, kk_rows(c));
+  kk_matmul((kk_products){false, false, true, M, K, N, kk_dout(c, 0), kk_in(c, 1), c->din[0]}, kk_rows(c));
+  kk_matmul((kk_products){true, false, true, N, K, M, kk_dout(c, 0), kk_in(c, 0), c->din[1]}, kk_rows(c));
 }
 
 const kk_op kk_op_matmul_nt = {
