@@ -97,7 +97,7 @@ int kk_lua_fail(lua_State *L, const kk_err *e) {
 }
 
 /* Lua counts a handle as a few bytes, so garbage tensors never start a collection by themselves.
-** - inside a scope nothing is done: the scope frees its tensors by itself;
+** - inside a scope nothing is done: the scope frees its tensors by itself; a stopped collector stays stopped;
 ** - every 8 MB of net growth is told to the collector as a step of that size;
 ** - when live memory doubles since the last full collection, run a full one, because the
 **   generational mode never looks at old handles again otherwise. */
@@ -105,7 +105,7 @@ void kk_lua_pressure(lua_State *L) {
   enum { STEP = 8 << 20, FLOOR = 256 << 20 };
   kk_ctx *c = kk_lua_ctx(L);
   size_t live = kk_mem_live(), limit = 2 * c->floor > FLOOR ? 2 * c->floor : FLOOR;
-  if (c->current) return;
+  if (c->current || !lua_gc(L, LUA_GCISRUNNING)) return;
   if (live < c->hinted) c->hinted = live;
   if (live > limit) {
     lua_gc(L, LUA_GCCOLLECT);

@@ -120,10 +120,12 @@ static void each_lua_allocation_may_fail(void **state) {
       lua_State *L = new_state(&m);
       int st;
       lua_gc(L, LUA_GCSTOP);                /* Lua forgets a finalizer for whose call it finds no memory */
+      lua_gc(L, LUA_GCSTOP);                /* Lua forgets a finalizer for whose call it finds no memory */
       m.left = n;
       m.asked = 0;
       st = run_snippet(L, i);
       m.left = -1;
+      lua_gc(L, LUA_GCRESTART);
       lua_gc(L, LUA_GCRESTART);
       if (st == LUA_OK) {
         lua_close(L);
