@@ -14,7 +14,7 @@
 #include "base/pool.h"
 #include "linalg/pack.h"
 
-enum { SLAB = 1 << 22, OWN = 1 << 16, K_BLOCK = 1024, STRIPE = 96, PIECES = 32, LINE = 64 / (int)sizeof(kk_real) };
+enum { SLAB = 1 << 22, OWN = 1 << 16, K_BLOCK = 1152, STRIPE = 96, PIECES = 32, LINE = 64 / (int)sizeof(kk_real) };
 
 static const kk_kernel *kernel;
 static kk_real *slab;

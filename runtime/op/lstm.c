@@ -43,6 +43,7 @@ typedef struct lstm {
   kk_real *r;                         /* backward [B,H]: dh                                        */
   kk_real *dc;                        /* [B,H] gradient of the cells, carried back                 */
   kk_real *zero;                      /* [H]                                                       */
+  double *db;                         /* [parts,4H] gradient of the bias                           */
   kk_real *hp;                        /* ragged: the hidden state that each live row of step 1.. came from */
   int64_t t;                          /* the step at hand                                          */
   int64_t t0, t1;                     /* the steps whose input is prepared                         */
@@ -97,6 +98,7 @@ static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
     PIECE(r, B * H);
     PIECE(dc, B * H);
     PIECE(zero, H);
+    PIECE(db, s->parts * 4 * H);
     if (!s->whole) PIECE(hp, (N - B) * H);
   } else {
     PIECE(bias, 4 * H);
@@ -275,11 +277,13 @@ static void lstm_step_back(void *arg, int64_t begin, int64_t end) {
     kk_real *g = gates + (s->first[t] + p.r0) * 4 * H + p.u0;
     kk_gemm_packed_serial(next, gates + (s->first[t + 1] + p.r0) * 4 * H, 4 * H, &s->back, p.u0, p.u0 + p.w, false,
                           s->r + at, H, kk_packed_at(&s->back, lstm_soon(s, k)));
-    kk_gates_backward(&(kk_gates){
+    const kk_gates back = {
       .rows = p.r1 - p.r0, .units = p.w, .g = g, .g_ld = 4 * H, .g_next = H,
       .c0 = before ? before + at : s->zero + p.u0, .c0_ld = before ? H : 0,
       .c1 = cells + s->first[t] * H + at, .c_ld = H, .dy = kk_dout(c, 0) + t * s->B * H + at, .dy_ld = H,
-      .dh = s->r + at, .dh_ld = H, .dc = s->dc + at, .dc_ld = H, .dg = g});
+      .dh = s->r + at, .dh_ld = H, .dc = s->dc + at, .dc_ld = H, .dg = g};
+    kk_gates_backward(&back);
+    kk_gates_bias(&back, s->db + k % s->parts * 4 * H + p.u0);
   }
 }
 
@@ -327,6 +331,7 @@ static void lstm_backward(kk_call *c) {
   lstm_copy(s.r, kk_dout(c, 1), B * H);
   lstm_copy(s.dc, kk_dout(c, 2), B * H);
   lstm_copy(s.zero, NULL, H);
+  memset(s.db, 0, (size_t)(s.parts * 4 * H) * sizeof *s.db);
   for (s.t = s.T - 1; s.t >= 0; s.t--) kk_pool_for(s.pieces, 1, lstm_step_back, &s);
   if (c->din[C0])
     for (int64_t i = 0; i < B * H; i++) c->din[C0][i] += s.dc[i];
@@ -336,7 +341,8 @@ static void lstm_backward(kk_call *c) {
     if (s.wdrop) kk_pool_for(4 * H, 32, lstm_unmask_rows, &s);
   }
   if (c->din[W_IH]) kk_gemm(true, false, 4 * H, D, s.N, g, 4 * H, lstm_input(&s, 0, s.T), D, true, c->din[W_IH], D);
-  if (c->din[BIAS]) kk_gates_bias(g, s.N, 4 * H, c->din[BIAS]);
+  for (int64_t j = 0; c->din[BIAS] && j < 4 * H; j++)
+    c->din[BIAS][j] += (kk_real)(s.parts > 1 ? s.db[j] + s.db[4 * H + j] : s.db[j]);
   if (c->din[X]) lstm_input_gradient(&s);
 }
 

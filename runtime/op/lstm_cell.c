@@ -11,7 +11,7 @@ enum { ROWS = 8 };                    /* rows of one chunk of the pool */
 
 static size_t cell_scratch(const kk_call *c, bool backward) {
   const size_t B = (size_t)KK_DIM(c, 'B'), H = (size_t)KK_DIM(c, 'H');
-  return (backward ? 5 * B * H + H : 4 * H) * sizeof(kk_real);
+  return backward ? 4 * H * sizeof(double) + (5 * B * H + H) * sizeof(kk_real) : 4 * H * sizeof(kk_real);
 }
 
 static void cell_forward_rows(void *arg, int64_t begin, int64_t end) {
@@ -32,10 +32,13 @@ static void cell_forward(kk_call *c) {
   kk_pool_for(B, ROWS, cell_forward_rows, c);
 }
 
+/* Backward's scratch: 4H doubles for the bias, then the gradients of the gates [B,4H], of the cells, and [H] zeros. */
+static kk_real *cell_gates(const kk_call *c) { return (kk_real *)((double *)c->scratch + 4 * KK_DIM(c, 'H')); }
+
 static void cell_backward_rows(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
   const int64_t B = KK_DIM(c, 'B'), H = KK_DIM(c, 'H');
-  kk_real *dg = c->scratch, *dc = dg + B * 4 * H, *zero = dc + B * H;
+  kk_real *dg = cell_gates(c), *dc = dg + B * 4 * H, *zero = dc + B * H;
   kk_gates_backward(&(kk_gates){
     .rows = end - begin, .units = H, .g = kk_out(c, 2) + begin * 4 * H, .g_ld = 4 * H, .g_next = H,
     .c0 = kk_in(c, C0) + begin * H, .c0_ld = H, .c1 = kk_out(c, 1) + begin * H, .c_ld = H,
@@ -46,7 +49,7 @@ static void cell_backward_rows(void *arg, int64_t begin, int64_t end) {
 /* All weights through the gradient of the gates before their non-linearities, dg [B,4H]. */
 static void cell_backward(kk_call *c) {
   const int64_t B = KK_DIM(c, 'B'), D = KK_DIM(c, 'D'), H = KK_DIM(c, 'H');
-  kk_real *dg = c->scratch, *dc = dg + B * 4 * H;
+  kk_real *dg = cell_gates(c), *dc = dg + B * 4 * H;
   memcpy(dc, kk_dout(c, 1), (size_t)(B * H) * sizeof(kk_real));
   memset(dc + B * H, 0, (size_t)H * sizeof(kk_real));
   kk_pool_for(B, ROWS, cell_backward_rows, c);
@@ -56,7 +59,11 @@ static void cell_backward(kk_call *c) {
     for (int64_t i = 0; i < B * H; i++) c->din[C0][i] += dc[i];
   if (c->din[W_IH]) kk_gemm(true, false, 4 * H, D, B, dg, 4 * H, kk_in(c, X), D, true, c->din[W_IH], D);
   if (c->din[W_HH]) kk_gemm(true, false, 4 * H, H, B, dg, 4 * H, kk_in(c, H0), H, true, c->din[W_HH], H);
-  if (c->din[BIAS]) kk_gates_bias(dg, B, 4 * H, c->din[BIAS]);
+  if (c->din[BIAS]) {
+    double *sum = memset(c->scratch, 0, (size_t)(4 * H) * sizeof(double));
+    kk_gates_bias(&(kk_gates){.rows = B, .units = H, .g_ld = 4 * H, .g_next = H, .dg = dg}, sum);
+    for (int64_t j = 0; j < 4 * H; j++) c->din[BIAS][j] += (kk_real)sum[j];
+  }
 }
 
 static bool cell_sample(int variant, kk_sample *s) {

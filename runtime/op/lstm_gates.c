@@ -1,7 +1,6 @@
 #include "op/lstm_gates.h"
 
 #include "base/clones.h"
-#include "base/pool.h"
 #include "op/vmath.h"
 
 /* ivdep: places are either the same for the same u (g and dg, c0 and c1) or never meet. */
@@ -62,19 +61,11 @@ void kk_gates_backward(const kk_gates *s) {
   }
 }
 
-typedef struct bias_job { const kk_real *dg; kk_real *db; int64_t rows, columns; } bias_job;
-
-KK_CLONES static void gates_bias_columns(void *arg, int64_t begin, int64_t end) {
-  const bias_job *j = arg;
-  double sum[64] = {0};
-  for (int64_t n = 0; n < j->rows; n++) {
-    const kk_real *g = j->dg + n * j->columns + begin;
-    for (int64_t i = 0; i < end - begin; i++) sum[i] += (double)g[i];
-  }
-  for (int64_t i = 0; i < end - begin; i++) j->db[begin + i] += (kk_real)sum[i];
-}
-
-void kk_gates_bias(const kk_real *dg, int64_t rows, int64_t columns, kk_real *db) {
-  bias_job j = {dg, db, rows, columns};
-  kk_pool_for(columns, 64, gates_bias_columns, &j);
+KK_CLONES void kk_gates_bias(const kk_gates *s, double *sum) {
+  for (int q = 0; q < 4; q++)
+    for (int64_t row = 0; row < s->rows; row++) {
+      const kk_real *dg = s->dg + row * s->g_ld + q * s->g_next;
+      double *to = sum + q * s->g_next;
+      for (int64_t u = 0; u < s->units; u++) to[u] += (double)dg[u];
+    }
 }

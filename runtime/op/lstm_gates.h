@@ -29,7 +29,7 @@ typedef struct kk_gates {
 
 void kk_gates_forward(const kk_gates *s);
 void kk_gates_backward(const kk_gates *s);
-/* db[j] += sum over n of dg[n,j]: in double, row after row, columns shared among the threads. */
-void kk_gates_bias(const kk_real *dg, int64_t rows, int64_t columns, kk_real *db);
+/* sum[gate g_next + u] += dg of some rows, u < units, in double and row after row: the bias's gradient. */
+void kk_gates_bias(const kk_gates *s, double *sum);
 
 #endif
