@@ -14,7 +14,7 @@
 #include "base/pool.h"
 #include "linalg/pack.h"
 
-enum { SLAB = 1 << 22, OWN = 1 << 16, K_BLOCK = 1152, STRIPE = 96, PIECES = 32, LINE = 64 / (int)sizeof(kk_real) };
+enum { SLAB = 1 << 22, OWN = 1 << 16, K_BLOCK = 1152, STRIPE = 96, PIECES = 16, LINE = 64 / (int)sizeof(kk_real) };
 
 static const kk_kernel *kernel;
 static kk_real *slab;
@@ -127,14 +127,15 @@ static void gemm_pieces(void *arg, int64_t begin, int64_t end) {
   }
 }
 
-/* Stripes of rows, and columns cut too where the stripes are few. */
+/* Stripes of rows, whole tiles, and columns cut too where the stripes are few. */
 static void gemm_run(gemm_job *j) {
   const int64_t panels = gemm_panels(j->n), stripes = (j->m + STRIPE - 1) / STRIPE;
   const int64_t cut = gemm_min(panels, (PIECES + stripes - 1) / stripes);
-  j->stripe = (j->m + stripes - 1) / stripes;
+  j->stripe = ((j->m + stripes - 1) / stripes + kernel->rows - 1) / kernel->rows * kernel->rows;
   j->across = (panels + cut - 1) / cut;
-  if ((double)j->m * (double)j->n * (double)j->k < 1e5) gemm_pieces(j, 0, stripes * ((panels + j->across - 1) / j->across));
-  else kk_pool_for(stripes * ((panels + j->across - 1) / j->across), 1, gemm_pieces, j);
+  const int64_t pieces = (j->m + j->stripe - 1) / j->stripe * ((panels + j->across - 1) / j->across);
+  if ((double)j->m * (double)j->n * (double)j->k < 1e5) gemm_pieces(j, 0, pieces);
+  else kk_pool_for(pieces, 1, gemm_pieces, j);
 }
 
 /* The product, slab by slab: `size` kk_reals at `room` take what is packed of B. */
