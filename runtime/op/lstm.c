@@ -47,7 +47,8 @@ typedef struct lstm {
   kk_real *hp;                        /* ragged: the hidden state that each live row of step 1.. came from */
   int64_t t;                          /* the step at hand                                          */
   int64_t t0, t1;                     /* the steps whose input is prepared                         */
-  const kk_real *xt;                  /* input of the step at hand [live,D]                        */
+  kk_left x_left, h_left, g_left;     /* what products take: input of the prepared steps, h before, gates after */
+  kk_real *x_room, *h_room, *g_room;  /* where they are copied when the precision wants a copy     */
   kk_real *gt;                        /* its gates [live,4H]                                       */
 } lstm;
 
@@ -95,6 +96,7 @@ static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
   if (s->xdrop || !s->whole) PIECE(x, (backward ? N : rows) * D);
   if (backward) {
     PIECE(w, kk_packed_count(4 * H, H));
+    PIECE(g_room, kk_left_count(B, 4 * H));
     PIECE(r, B * H);
     PIECE(dc, B * H);
     PIECE(zero, H);
@@ -104,6 +106,8 @@ static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
     PIECE(bias, 4 * H);
     PIECE(wh, 4 * kk_packed_count(H, H));
     PIECE(wi, 4 * kk_packed_count(D, H));
+    PIECE(x_room, kk_left_count(rows, D));
+    PIECE(h_room, kk_left_count(B, H));
     if (!c->nsave) PIECE(g, rows * 4 * H);
   }
 #undef PIECE
@@ -207,8 +211,8 @@ static int64_t lstm_soon(const lstm *s, int64_t k) {
 static void lstm_step(void *arg, int64_t begin, int64_t end) {
   const lstm *s = arg;
   kk_call *c = s->call;
-  const int64_t H = s->H, D = s->D, t = s->t, B = s->B, ld = 4 * H;
-  const kk_real *h = t ? kk_out(c, 0) + (t - 1) * B * H : kk_in(c, H0);
+  const int64_t H = s->H, t = s->t, B = s->B, ld = 4 * H;
+  const int64_t before = s->first[t] - s->first[s->t0];       /* prepared rows of the steps before */
   kk_real *now = kk_out(c, 2), *cells = c->nsave ? kk_saved(c, CELLS) : NULL;   /* unsaved, cells live in c_n */
   for (int64_t k = begin; k < end; k++) {
     const piece p = lstm_piece(s, k, lstm_live(s, t));
@@ -217,11 +221,11 @@ static void lstm_step(void *arg, int64_t begin, int64_t end) {
     const int64_t u1 = p.u0 + p.w, soon = lstm_soon(s, k);
     for (int q = 0; q < 4; q++) {
       const kk_packed *after = s->many ? s->pi : s->ph;
-      const kk_real *next = q < 3 ? kk_packed_at(after + q + 1, p.u0) : kk_packed_at(after, soon);
+      const void *next = q < 3 ? kk_packed_at(after + q + 1, p.u0) : kk_packed_at(after, soon);
       if (s->many)
-        kk_gemm_packed_serial(rows, s->xt + p.r0 * D, D, &s->pi[q], p.u0, u1, false, g + q * H, ld,
-                              h ? kk_packed_at(&s->ph[q], p.u0) : next);
-      if (h) kk_gemm_packed_serial(rows, h + p.r0 * H, H, &s->ph[q], p.u0, u1, true, g + q * H, ld, next);
+        kk_gemm_packed_serial(&s->x_left, before + p.r0, before + p.r1, &s->pi[q], p.u0, u1, false, g + q * H, ld,
+                              s->h_left.a ? kk_packed_at(&s->ph[q], p.u0) : next);
+      if (s->h_left.a) kk_gemm_packed_serial(&s->h_left, p.r0, p.r1, &s->ph[q], p.u0, u1, true, g + q * H, ld, next);
     }
     kk_gates_forward(&(kk_gates){
       .rows = rows, .units = p.w, .g = g, .g_ld = ld, .g_next = H, .b = s->bias + p.u0,
@@ -253,10 +257,11 @@ static void lstm_forward(kk_call *c) {
     kk_real *g = c->nsave ? kk_saved(c, GATES) + s.first[t0] * 4 * H : s.g;
     for (int q = 0; q < 4 && !s.many; q++)
       kk_gemm_packed(s.first[t1] - s.first[t0], x, D, &s.pi[q], false, g + q * H, 4 * H);
+    if (s.many) s.x_left = kk_left_of(s.first[t1] - s.first[t0], D, x, D, s.x_room);
     for (s.t = t0; s.t < t1; s.t++) {
-      const int64_t at = s.first[s.t] - s.first[t0];
-      s.xt = x + at * D;
-      s.gt = g + at * 4 * H;
+      const kk_real *h = s.t ? kk_out(c, 0) + (s.t - 1) * s.B * H : kk_in(c, H0);
+      s.h_left = h ? kk_left_of(lstm_live(&s, s.t), H, h, H, s.h_room) : (kk_left){0};
+      s.gt = g + (s.first[s.t] - s.first[t0]) * 4 * H;
       kk_pool_for(s.pieces, 1, lstm_step, &s);
       lstm_ends(&s);
     }
@@ -273,10 +278,10 @@ static void lstm_step_back(void *arg, int64_t begin, int64_t end) {
   const kk_real *before = t ? cells + s->first[t - 1] * H : kk_in(c, C0);
   for (int64_t k = begin; k < end; k++) {
     const piece p = lstm_piece(s, k, lstm_live(s, t));
-    const int64_t at = p.r0 * H + p.u0, next = (p.r1 < after ? p.r1 : after) - p.r0;
+    const int64_t at = p.r0 * H + p.u0;
     kk_real *g = gates + (s->first[t] + p.r0) * 4 * H + p.u0;
-    kk_gemm_packed_serial(next, gates + (s->first[t + 1] + p.r0) * 4 * H, 4 * H, &s->back, p.u0, p.u0 + p.w, false,
-                          s->r + at, H, kk_packed_at(&s->back, lstm_soon(s, k)));
+    kk_gemm_packed_serial(&s->g_left, p.r0, p.r1 < after ? p.r1 : after, &s->back, p.u0, p.u0 + p.w, false, s->r + at, H,
+                          kk_packed_at(&s->back, lstm_soon(s, k)));
     const kk_gates back = {
       .rows = p.r1 - p.r0, .units = p.w, .g = g, .g_ld = 4 * H, .g_next = H,
       .c0 = before ? before + at : s->zero + p.u0, .c0_ld = before ? H : 0,
@@ -332,7 +337,10 @@ static void lstm_backward(kk_call *c) {
   lstm_copy(s.dc, kk_dout(c, 2), B * H);
   lstm_copy(s.zero, NULL, H);
   memset(s.db, 0, (size_t)(s.parts * 4 * H) * sizeof *s.db);
-  for (s.t = s.T - 1; s.t >= 0; s.t--) kk_pool_for(s.pieces, 1, lstm_step_back, &s);
+  for (s.t = s.T - 1; s.t >= 0; s.t--) {
+    s.g_left = kk_left_of(lstm_live(&s, s.t + 1), 4 * H, g + s.first[s.t + 1] * 4 * H, 4 * H, s.g_room);
+    kk_pool_for(s.pieces, 1, lstm_step_back, &s);
+  }
   if (c->din[C0])
     for (int64_t i = 0; i < B * H; i++) c->din[C0][i] += s.dc[i];
   if (c->din[H0]) kk_gemm_packed(B, g, 4 * H, &s.back, true, c->din[H0], H);

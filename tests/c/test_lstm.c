@@ -1,4 +1,5 @@
 /* LSTM, embedding, dropouts and the functions they rest on, in the float core. */
+#include "linalg/gemm.h"
 #include "lstm_oracle.h"
 #include "op/vmath.h"
 
@@ -291,15 +292,23 @@ static void embedding_names_the_id_out_of_range(void **state) {
   kk_unref(ids), kk_unref(w);
 }
 
+/* The layer's own tests run with every kernel that this processor has. */
+static int use_kernel(const char *name) {
+  kk_err e;
+  return kk_gemm_choose(name, &e) == KK_OK;
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
+  const struct CMUnitTest layer[] = {
     cmocka_unit_test(layer_equals_plain_loops_forward_and_backward),
     cmocka_unit_test(bits_do_not_depend_on_threads),
     cmocka_unit_test(recording_changes_no_bit),
-    cmocka_unit_test(without_a_tape_memory_does_not_grow_with_the_gates),
     cmocka_unit_test(padding_is_never_read),
-    cmocka_unit_test(bad_lengths_are_refused),
     cmocka_unit_test(cell_is_a_layer_of_one_step),
+  };
+  const struct CMUnitTest once[] = {
+    cmocka_unit_test(without_a_tape_memory_does_not_grow_with_the_gates),
+    cmocka_unit_test(bad_lengths_are_refused),
     cmocka_unit_test(exp_is_within_two_units_in_the_last_place),
     cmocka_unit_test(tanh_and_sigmoid_are_within_1e_6_also_near_zero),
     cmocka_unit_test(masks_are_the_same_for_every_cut),
@@ -308,5 +317,10 @@ int main(void) {
     cmocka_unit_test(embedding_drops_whole_rows_and_padding_has_no_gradient),
     cmocka_unit_test(embedding_names_the_id_out_of_range),
   };
-  return cmocka_run_group_tests_name("lstm", tests, NULL, NULL);
+  int failed = 0;
+  if (use_kernel("portable") || use_kernel("neon")) failed += cmocka_run_group_tests_name("lstm, portable kernel", layer, NULL, NULL);
+  if (use_kernel("avx2")) failed += cmocka_run_group_tests_name("lstm, AVX2 kernel", layer, NULL, NULL);
+  if (use_kernel("avx512")) failed += cmocka_run_group_tests_name("lstm, AVX-512 kernel", layer, NULL, NULL);
+  if (!use_kernel(NULL)) return 1;
+  return failed + cmocka_run_group_tests_name("lstm", once, NULL, NULL);
 }
