@@ -234,7 +234,8 @@ static const lstm_case cases[] = {
   {7, 17, 1, 5, false, true, lens17, 0, 0}, {7, 3, 4, 33, true, false, lens17, 0.5, 0},
   {5, 3, 6, 1, true, true, NULL, 0.3, 0.4}, {7, 17, 9, 33, true, true, lens17, 0.5, 0.3},
   {9, 17, 8, 47, false, true, NULL, 0, 0},  {7, 17, 6, 134, true, true, lens17, 0.2, 0.6},
-  {80, 17, 3, 10, true, true, NULL, 0, 0.2},
+  {80, 17, 3, 10, true, true, NULL, 0, 0.2}, {3, 40, 6, 33, true, true, NULL, 0.2, 0.3},
+  {2, 64, 50, 100, false, true, NULL, 0, 0}, {2, 2, 3, 1150, true, true, NULL, 0, 0},
 };
 
 static void equals_the_plain_loops(double tolerance) {
