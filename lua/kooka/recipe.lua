@@ -11,7 +11,7 @@ local recipe = {}
 
 local TYPES = {string = true, integer = true, number = true, boolean = true}
 local RESERVED = {quick = true, smoke = true, seed = true, threads = true, out = true, resume = true, json = true,
-  help = true}
+  help = true, precision = true}
 
 local function sorted_keys(t)
   local keys = {}

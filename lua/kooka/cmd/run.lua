@@ -8,21 +8,25 @@ local sys = core.sys
 local run = {about = "run a recipe: collect, train, evaluate, report"}
 
 run.usage = [[
-usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke] [--seed N] [--threads N]
+usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke] [--seed N] [--threads N] [--precision P]
                  [--out DIR] [--json] [--help]
        kooka run --resume DIR
 
   --quick        the recipe's smaller settings     --smoke    its smallest, for tests
   --seed N       default 1; same seed, same result whatever the threads
   --threads N    default: as many as the process may use
+  --precision P  float32, bf16, bf16x3 or auto (default): how matrix products round their operands; auto takes
+                 bfloat16 where the processor is faster with it; the last line says which it was
   --out DIR      folder of this run; default runs/<date>-<recipe>-...
   --resume DIR   goes on with an interrupted run, with the options of its first start
   --json         only the result, as JSON, on stdout
 exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (--resume goes on)
 ]]
 
-local KNOWN = {quick = false, smoke = false, json = false, help = false, seed = true, threads = true, out = true,
+local KNOWN = {quick = false, smoke = false, json = false, help = false, seed = true, threads = true, out = true, precision = true,
   resume = true}
+
+local PRECISIONS = {float32 = true, bf16 = true, bf16x3 = true, auto = true}
 
 local function refuse(message)
   io.stderr:write("kooka run: ", message, "\n")
@@ -60,7 +64,7 @@ local function open_run(r, source, values, options, args)
 end
 
 local function resume_run(r, values, options, args)
-  for _, name in ipairs {"out", "seed", "quick", "smoke"} do
+  for _, name in ipairs {"out", "seed", "precision", "quick", "smoke"} do
     if options[name] then
       return nil, refuse(("--resume keeps the options of the first start; leave --%s away"):format(name))
     end
@@ -121,6 +125,21 @@ local function perform(r, opened)
   return 0
 end
 
+-- Sets the precision of products and keeps it in the run's configuration; a run that goes on needs the one it had.
+-- Answers an exit status when that is not to be had here.
+local function settle_precision(opened, want)
+  local had = opened.resumed and (opened.config.precision or "float32")
+  local used, why = core.precision(had or want or "auto")
+  if had and used ~= had then
+    opened:finish("interrupted", why)
+    return refuse(("%s was computed in %s: %s"):format(opened.dir, had, why)) and 1
+  end
+  opened.config.precision = used
+  if used ~= "float32" or want then
+    opened:say("precision %s%s", used, why and (" (%s)"):format(why:gsub("^precision: ", "")) or "")
+  end
+end
+
 -- Which recipe: the word in front, or the one that the folder to resume names.
 local function chosen(args)
   local name = args[1] and not args[1]:find("^%-") and args[1]
@@ -167,19 +186,23 @@ function run.run(args)
     return refuse(("option --threads is %s, expected an integer from 1 to 4096"):format(options.threads))
   end
   if threads then sys.threads(threads) end
+  if options.precision and not PRECISIONS[options.precision] then
+    return refuse(("option --precision is %s, expected float32, bf16, bf16x3 or auto"):format(options.precision))
+  end
   progress.quiet = progress.quiet or options.json == true
   local opened, status
   if options.resume then opened, status = resume_run(r, values, options, args)
   else opened, status = open_run(r, source, values, options, args) end
   if not opened then return status end
-  status = perform(r, opened)
+  status = settle_precision(opened, options.precision) or perform(r, opened)
   if options.json then
     local json = require("kooka").json
     io.write(json.encode({id = opened.id, dir = opened.dir, status = opened.config.status,
       seconds = opened.config.seconds,
       metrics = opened.metrics}, {pretty = true}), "\n")
   elseif status == 0 then
-    progress.print(("run kept in %s (%s)"):format(opened.dir, progress.duration(opened.config.seconds)))
+    progress.print(("run kept in %s (%s, %s)"):format(opened.dir, progress.duration(opened.config.seconds),
+      opened.config.precision))
   end
   return status
 end

@@ -46,6 +46,16 @@ function learner.validate(model, source, label)
   return { loss = nll / n, accuracy = hits / n, nll = nll, n = n }
 end
 
+-- Sets the precision until the end of the block; nil leaves it as it is. Says why where it is not the one wanted.
+local function hold_precision(want, say)
+  local before = core.precision()
+  if want then
+    local used, why = core.precision(want)
+    if why and want ~= "auto" then (say or print)(("precision %s instead of %s: %s"):format(used, want, why)) end
+  end
+  return setmetatable({}, { __close = function() core.precision(before) end })
+end
+
 local function columns(perplexity)
   local list = { { "epoch", align = "right" }, { "train loss", align = "right" }, { "valid loss", align = "right" } }
   if perplexity then list[#list + 1] = { "perplexity", align = "right" } end
@@ -64,7 +74,7 @@ local function save_checkpoint(path, model, opt, epoch, history)
   local seed, drawn = core.op_stream():state()
   return core.save_safetensors(path, all, {
     epoch = tostring(epoch), count = tostring(count), stream_seed = tostring(seed), stream_count = tostring(drawn),
-    history = core.json.encode(core.json.array(history)),
+    history = core.json.encode(core.json.array(history)), precision = core.precision(),
   })
 end
 
@@ -72,6 +82,10 @@ local function load_checkpoint(path, model, opt)
   if not core.sys.exists(path) then return nil end
   local all, meta = core.load_safetensors(path)
   if not all then error(meta, 0) end               -- there, but not readable: going on without it would hide that
+  if meta.precision and meta.precision ~= core.precision() then
+    error(("%s was computed in %s, this fit uses %s: it cannot go on to the same bits"):format(path, meta.precision,
+      core.precision()), 0)
+  end
   local weights, moments = {}, {}
   for name, t in pairs(all) do
     local m = name:match("^model%.(.*)")
@@ -117,10 +131,12 @@ end
 -- the learning rate for each group (0 leaves it out). One-cycle schedule: pct, div, div_final, moms; decay: decoupled
 -- weight decay; clip: norm. label: name of the bars; say: where the table goes (default print); perplexity: show it.
 -- checkpoint: path of a file written after each epoch; when it exists the fit goes on behind it, to the same bits as a
--- fit that was never stopped. After Ctrl-C the fit ends at the next step and raises "interrupted". log: called with a
+-- fit that was never stopped. precision: "float32", "bf16", "bf16x3" or "auto" (kooka.precision) for this fit; default: the
+-- one in use. After Ctrl-C the fit ends at the next step and raises "interrupted". log: called with a
 -- record an epoch. history: a list of records {epoch=, train_loss=, valid_loss=, accuracy=, ...}.
 function learner.fit(o)
   o.label, o.epochs = o.label or "fit", o.epochs or 1
+  local _ <close> = hold_precision(o.precision, o.say)
   local groups = {}
   for i, params in ipairs(o.groups or o.model:groups()) do
     local rate = o.rates and o.rates[i] or 1
