@@ -17,6 +17,7 @@ size_t kk_mem_live(void);              /* bytes now held by callers       */
 size_t kk_mem_peak(void);              /* highest kk_mem_live so far      */
 void kk_mem_peak_reset(void);
 size_t kk_mem_cached(void);            /* bytes kept for reuse            */
+size_t kk_mem_taken(void);             /* blocks asked of the system so far: a steady step adds none */
 void kk_mem_trim(void);                /* gives the kept blocks back      */
 
 /* Tests: the n-th allocation from now fails (0 = the next one), -1 = none. */

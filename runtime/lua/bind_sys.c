@@ -25,7 +25,8 @@ static int sys_memory(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)kk_mem_live());
   lua_pushinteger(L, (lua_Integer)kk_mem_peak());
   lua_pushinteger(L, (lua_Integer)kk_mem_cached());
-  return 3;
+  lua_pushinteger(L, (lua_Integer)kk_mem_taken());
+  return 4;
 }
 
 static int sys_threads(lua_State *L) {
@@ -89,7 +90,8 @@ static const kk_reg sys_funcs[] = {
   {"now", sys_now, "now() -> seconds\nA clock that never goes back."},
   {"wall", sys_wall, "wall() -> seconds since 1970-01-01 UTC"},
   {"sleep", sys_sleep, "sleep(seconds)\nRaises \"interrupted\" when Ctrl-C ends it early."},
-  {"memory", sys_memory, "memory() -> live, peak, cached\nBytes held by tensors and the rest of the core, their highest value, and bytes kept for reuse."},
+  {"memory", sys_memory, "memory() -> live, peak, cached, taken\nBytes held by tensors and the rest of the core, their highest value, bytes kept for reuse, and how many blocks were\n"
+   "asked of the system so far: a training step in its steady state asks for none."},
   {"threads", sys_threads, "threads([n]) -> n\nSets (0: as many as the process may use) and returns the number of threads. Results do not depend on it."},
   {"stopped", sys_stopped, "stopped() -> boolean\nTrue after Ctrl-C, until stop_clear()."},
   {"stop", sys_stop, "stop()\nAsks long loops to end, as Ctrl-C does."},

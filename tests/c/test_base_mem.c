@@ -50,9 +50,32 @@ static void a_freed_large_block_is_handed_out_again(void **state) {
   assert_int_equal(kk_mem_cached(), 0);
 }
 
+static void a_block_of_a_size_seen_before_is_not_asked_of_the_system(void **state) {
+  void *p[40];
+  (void)state;
+#ifdef __SANITIZE_ADDRESS__
+  const size_t least = 1 << 14;          /* small blocks are not kept there */
+#else
+  const size_t least = 1;
+#endif
+  kk_mem_trim();
+  for (size_t n = least; n < (size_t)1 << 20; n = 3 * n + 1) {
+    for (int i = 0; i < 40; i++) p[i] = kk_alloc(n);
+    for (int i = 0; i < 40; i++) kk_free(p[i], n);
+    size_t taken = kk_mem_taken();
+    for (int i = 0; i < 40; i++) p[i] = kk_alloc(n);
+    assert_int_equal(kk_mem_taken(), taken);
+    void *more = kk_alloc(n);
+    assert_int_equal(kk_mem_taken(), taken + 1);
+    kk_free(more, n);
+    for (int i = 0; i < 40; i++) kk_free(p[i], n);
+    kk_mem_trim();
+  }
+}
+
 static void neighbouring_classes_never_share_a_block(void **state) {
   (void)state;
-  for (size_t n = 1 << 14; n <= (size_t)1 << 20; n *= 2) {
+  for (size_t n = 64; n <= (size_t)1 << 20; n *= 2) {
     void *small, *large;
     kk_mem_trim();
     small = kk_alloc(n);
@@ -217,6 +240,7 @@ int main(void) {
     cmocka_unit_test(every_size_gives_an_aligned_block_that_holds_it),
     cmocka_unit_test(rounding_wastes_at_most_an_eighth_of_a_large_block),
     cmocka_unit_test(a_freed_large_block_is_handed_out_again),
+    cmocka_unit_test(a_block_of_a_size_seen_before_is_not_asked_of_the_system),
     cmocka_unit_test(neighbouring_classes_never_share_a_block),
     cmocka_unit_test(an_impossible_size_is_refused),
     cmocka_unit_test(calloc_zeroes_a_reused_block),
