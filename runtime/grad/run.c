@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "grad/tape.h"
 #include "linalg/gemm.h"
+#include "tensor/rowset.h"
 
 static kk_status run_options(kk_call *c, const double *opt, kk_err *e) {
   const kk_op *op = c->op;
@@ -66,6 +67,7 @@ static kk_status run_inputs(kk_call *c, const kk_sig *s, kk_dtype widest, kk_err
     bool bcast = memchr(t->dims, '&', (size_t)t->dims_len) != NULL;
     kk_status st = KK_OK;
     if (!x) continue;
+    if (!(c->op->by_rows & 1u << i && kk_rowset_of(x))) kk_settle(x);
     if (kk_type(x) != want || (!bcast && !kk_contiguous(x))) st = kk_contiguous_copy(x, want, &c->in[i], e);
     else c->in[i] = kk_ref(x);
     if (!st && bcast) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tensor/rowset.h"
 
 kk_status kk_tape_new(bool records, kk_tape **out, kk_err *e) {
   kk_tape *t = kk_calloc(sizeof *t);
@@ -71,7 +72,9 @@ static void tape_call_backward(kk_call *c, char *temp) {
     if (!tape_wanted(c, i)) continue;
     any = true;
     if (tape_direct(c, i)) {
+      kk_rowset *rows = c->src[i]->store->rows;
       c->din[i] = c->src[i]->store->grad + c->src[i]->offset;
+      if (rows && !(c->op->by_rows & 1u << i && kk_rowset_of(c->src[i]))) rows->all = true;
     } else {
       size_t n = (size_t)kk_numel(&c->in[i]->shape) * sizeof(kk_real);
       c->din[i] = (kk_real *)(void *)temp;

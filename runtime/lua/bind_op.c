@@ -120,7 +120,7 @@ static int op_call(lua_State *L) {
     if (lua_isnil(L, i + 1)) continue;
     char type = sig.in[i < sig.nin ? i : sig.nin - 1].type;
     if (lua_type(L, i + 1) == LUA_TNUMBER && (type == 'a' || type == 'f')) op_number(L, i + 1);
-    a.in[i] = kk_lua_checktensor(L, i + 1);
+    a.in[i] = kk_lua_rawtensor(L, i + 1);                /* the dispatcher settles */
   }
   if (options) op_options(L, lua_gettop(L), op, opt);
   a.opt = opt;

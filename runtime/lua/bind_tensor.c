@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lua/lua_tensor.h"
+#include "tensor/rowset.h"
 
 /* The handle exists, empty and collectable, before the tensor does: if anything raises in between,
 ** __gc finds NULL and there is nothing to leak. */
@@ -22,10 +23,17 @@ void kk_lua_adopt(lua_State *L, kk_tensor *t) {
 
 kk_tensor *kk_lua_testtensor(lua_State *L, int arg) {
   kk_tensor **h = luaL_testudata(L, arg, KK_TENSOR);
+  if (h && *h) kk_settle(*h);
   return h ? *h : NULL;
 }
 
 kk_tensor *kk_lua_checktensor(lua_State *L, int arg) {
+  kk_tensor *t = kk_lua_rawtensor(L, arg);
+  kk_settle(t);
+  return t;
+}
+
+kk_tensor *kk_lua_rawtensor(lua_State *L, int arg) {
   kk_tensor **h = luaL_checkudata(L, arg, KK_TENSOR);
   luaL_argcheck(L, *h && kk_live(*h), arg, "the tensor was released when its scope closed (t:keep() lets it live)");
   return *h;
@@ -221,7 +229,7 @@ static int tensor_arange(lua_State *L) {
 }
 
 static int tensor_shape(lua_State *L) {
-  kk_tensor *t = kk_lua_checktensor(L, 1);
+  kk_tensor *t = kk_lua_rawtensor(L, 1);
   if (!lua_isnoneornil(L, 2)) {
     lua_Integer i = luaL_checkinteger(L, 2);
     if (i < 0) i += t->shape.ndim + 1;
@@ -237,9 +245,9 @@ static int tensor_shape(lua_State *L) {
   return 1;
 }
 
-static int tensor_dtype(lua_State *L) { lua_pushstring(L, kk_dtype_name(kk_type(kk_lua_checktensor(L, 1)))); return 1; }
-static int tensor_ndim(lua_State *L) { lua_pushinteger(L, kk_lua_checktensor(L, 1)->shape.ndim); return 1; }
-static int tensor_numel(lua_State *L) { lua_pushinteger(L, kk_numel(&kk_lua_checktensor(L, 1)->shape)); return 1; }
+static int tensor_dtype(lua_State *L) { lua_pushstring(L, kk_dtype_name(kk_type(kk_lua_rawtensor(L, 1)))); return 1; }
+static int tensor_ndim(lua_State *L) { lua_pushinteger(L, kk_lua_rawtensor(L, 1)->shape.ndim); return 1; }
+static int tensor_numel(lua_State *L) { lua_pushinteger(L, kk_numel(&kk_lua_rawtensor(L, 1)->shape)); return 1; }
 
 static void tensor_pushvalue(lua_State *L, const kk_tensor *t, int64_t off) {
   if (kk_type(t) == KK_F32) lua_pushnumber(L, kk_get(t, off));
@@ -275,7 +283,7 @@ static int tensor_tolist(lua_State *L) {
 }
 
 static int tensor_param(lua_State *L) {
-  kk_tensor *t = kk_lua_checktensor(L, 1);
+  kk_tensor *t = kk_lua_rawtensor(L, 1);
   luaL_argcheck(L, kk_type(t) == KK_F32, 1, "only float32 tensors have gradients");
   t->store->wants_grad = lua_isnone(L, 2) || lua_toboolean(L, 2);
   t->store->kept = true;
@@ -284,16 +292,16 @@ static int tensor_param(lua_State *L) {
 }
 
 static int tensor_keep(lua_State *L) {
-  kk_lua_checktensor(L, 1)->store->kept = true;
+  kk_lua_rawtensor(L, 1)->store->kept = true;
   lua_settop(L, 1);
   return 1;
 }
 
-static int tensor_wants_grad(lua_State *L) { lua_pushboolean(L, kk_wants_grad(kk_lua_checktensor(L, 1))); return 1; }
+static int tensor_wants_grad(lua_State *L) { lua_pushboolean(L, kk_wants_grad(kk_lua_rawtensor(L, 1))); return 1; }
 
 /* The gradient as a tensor of its own: a copy, so that it stays what it was. */
 static int tensor_grad(lua_State *L) {
-  kk_tensor *t = kk_lua_checktensor(L, 1), view = *t, **h;
+  kk_tensor *t = kk_lua_rawtensor(L, 1), view = *t, **h;
   kk_storage store = *t->store;
   kk_err e;
   if (!store.grad) {
@@ -311,13 +319,12 @@ static int tensor_grad(lua_State *L) {
 }
 
 static int tensor_release(lua_State *L) {
-  kk_storage_clear(kk_lua_checktensor(L, 1)->store);
+  kk_storage_clear(kk_lua_rawtensor(L, 1)->store);
   return 0;
 }
 
 static int tensor_zero_grad(lua_State *L) {
-  kk_storage *s = kk_lua_checktensor(L, 1)->store;
-  if (s->grad) memset(s->grad, 0, (size_t)s->n * sizeof *s->grad);
+  kk_grad_zero(kk_lua_rawtensor(L, 1)->store);
   lua_settop(L, 1);
   return 1;
 }

@@ -60,8 +60,9 @@ void kk_lua_check_opts(lua_State *L, int arg, const char *const names[], const c
 struct kk_tensor **kk_lua_newtensor(lua_State *L);              /* pushes an empty handle */
 /* After the work filled *h: hands the storage to the innermost scope. Raises when that fails. */
 void kk_lua_adopt(lua_State *L, struct kk_tensor *t);
-struct kk_tensor *kk_lua_checktensor(lua_State *L, int arg);    /* live, else raises */
-struct kk_tensor *kk_lua_testtensor(lua_State *L, int arg);     /* NULL when it is something else */
+struct kk_tensor *kk_lua_checktensor(lua_State *L, int arg);    /* live, else raises; rows that are late are settled */
+struct kk_tensor *kk_lua_testtensor(lua_State *L, int arg);     /* NULL when it is something else; settled too */
+struct kk_tensor *kk_lua_rawtensor(lua_State *L, int arg);      /* as check; values may be late (tensor/rowset.h): not to be read */
 
 /* Corpora and lists of row numbers (bind_corpus.c). */
 struct kk_corpus;

@@ -72,6 +72,8 @@ typedef struct kk_op {
   const char *about;             /* the formula and its source, one line: documentation */
   kk_opt opts[KK_MAXOPT];        /* ends at the first NULL name                        */
   bool random;                   /* draws c->key from the caller's stream              */
+  uint32_t by_rows;              /* bit i: input i is a table of which the kernels read single rows, after kk_rowset_read, and  */
+                                 /* mark those whose gradient they add to (tensor/rowset.h)              */
   bool blas;                     /* kernels call linalg's products: refused early when there is no BLAS */
   kk_status (*shape)(kk_call *c, kk_shape *out, kk_err *e);  /* fills the shapes of "?" outputs and, behind */
                                  /* the outputs, of "?" saved tensors (out[nout + i]); may refuse       */

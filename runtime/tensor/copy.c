@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "tensor/rowset.h"
 #include "tensor/tensor.h"
 
 int64_t kk_element_offset(const kk_tensor *t, int64_t i) {
@@ -158,6 +159,7 @@ kk_status kk_contiguous_copy(const kk_tensor *t, kk_dtype as, kk_tensor **out, k
 void kk_grad_add(const kk_tensor *view, const kk_real *g) {
   const kk_shape *s = &view->shape;
   kk_real *to = view->store->grad;
+  if (view->store->rows) view->store->rows->all = true;
   int last = s->ndim - 1;
   int64_t n = s->ndim ? s->n[last] : 1, step = s->ndim ? view->stride[last] : 1;
   if (kk_numel(s) == 0) return;

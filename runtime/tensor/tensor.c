@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tensor/rowset.h"
 
 static const struct { const char *name; size_t size; } dtypes[KK_NDTYPE] = {
   [KK_F32] = {"float32", sizeof(kk_real)},
@@ -149,6 +150,7 @@ kk_storage *kk_storage_ref(kk_storage *s) {
 }
 
 void kk_storage_clear(kk_storage *s) {
+  kk_rowset_drop(s);
   kk_free(s->grad, (size_t)s->n * sizeof *s->grad);
   s->grad = NULL;
   if (s->shared) {
@@ -182,6 +184,11 @@ kk_status kk_tensor_need_grad(kk_tensor *t, kk_err *e) {
   s->grad = kk_calloc((size_t)s->n * sizeof *s->grad);
   if (!s->grad) return kk_fail(e, KK_ENOMEM, "backward: out of memory for the gradient of %s", kk_shape_str(&t->shape, b));
   return KK_OK;
+}
+
+void kk_grad_zero(kk_storage *s) {
+  if (!s->grad) return;
+  if (!kk_rowset_zero(s)) memset(s->grad, 0, (size_t)s->n * sizeof *s->grad);
 }
 
 kk_status kk_writable(kk_tensor *t, const char *who, kk_err *e) {

@@ -48,6 +48,7 @@ typedef struct kk_storage {
   kk_real *grad;              /* NULL until backward needs it; n elements                 */
   void *owner;                /* of shared data: what to release, and how                 */
   void (*release)(void *owner);
+  struct kk_rowset *rows;       /* of a table that an optimizer updates row by row (rowset.h), else NULL */
 } kk_storage;
 
 typedef struct kk_tensor {
@@ -82,6 +83,7 @@ static inline void *kk_data(const kk_tensor *t) {
 static inline kk_real *kk_real_data(const kk_tensor *t) { return (kk_real *)t->store->data + t->offset; }
 static inline int32_t *kk_i32_data(const kk_tensor *t) { return (int32_t *)t->store->data + t->offset; }
 kk_status kk_tensor_need_grad(kk_tensor *t, kk_err *e);   /* allocates a zero gradient if there is none */
+void kk_grad_zero(kk_storage *s);                         /* nothing where there is none */
 
 /* Views: new header, same storage. dim counts from 0. Errors say the dimension and the shape. */
 kk_status kk_view_narrow(kk_tensor *t, int dim, int64_t start, int64_t len, int64_t step,
