@@ -40,7 +40,8 @@ static double worst(bool ta, bool tb, shape s, const kk_real *a, int64_t lda, co
   for (int64_t i = 0; i < s.m; i++)
     for (int64_t j = 0; j < s.n; j++) {
       double sum = c0 ? (double)c0[i * ldc + j] : 0;
-      for (int64_t q = 0; q < s.k; q++) sum += (double)(ta ? a[q * lda + i] : a[i * lda + q]) * (double)(tb ? b[j * ldb + q] : b[q * ldb + j]);
+      for (int64_t q = 0; q < s.k; q++)
+        sum += (double)(ta ? a[q * lda + i] : a[i * lda + q]) * (double)(tb ? b[j * ldb + q] : b[q * ldb + j]);
       far = fmax(far, fabs(sum - (double)c[i * ldc + j]) / sqrt((double)s.k));
     }
   return far;
