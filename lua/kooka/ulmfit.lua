@@ -17,7 +17,8 @@ local PARAMS = {
   vocab = { min = 100, max = 60000, help = "pieces of the tokenizer" },
   embed = { min = 8, max = 1024, help = "width of the embedding" },
   hidden = { min = 8, max = 4096, help = "hidden units of a layer" },
-  layers = { min = 1, max = 6, help = "LSTM layers" },
+  layers = { min = 1, max = 6, help = "recurrent layers" },
+  cell = { choices = { "lstm", "qrnn" }, help = "recurrent layers: lstm, or the faster qrnn" },
   lm_epochs = { min = 1, max = 100, help = "epochs of the language model" },
   lm_lr = { min = 1e-6, max = 1, help = "its largest learning rate" },
   lm_drop = { min = 0, max = 2, help = "multiplies its dropouts" },
@@ -37,7 +38,7 @@ local PARAMS = {
 function ulmfit.params(defaults, own)
   for name, default in pairs(defaults) do
     local known = PARAMS[name] or error(("ulmfit.params: no parameter '%s'"):format(name), 2)
-    own[name] = { default = default, min = known.min, max = known.max, help = known.help }
+    own[name] = { default = default, min = known.min, max = known.max, choices = known.choices, help = known.help }
   end
   return own
 end
@@ -60,12 +61,12 @@ end
 local function encode(tok, texts) return must(tok:encode_all(rules.clean_all(texts), { bos = true })) end
 
 local function network_options(tok, p)
-  return { vocab = tok:size(), padding = tok.pad, embed = p.embed, hidden = p.hidden, layers = p.layers, seed = p.seed }
+  return { vocab = tok:size(), padding = tok.pad, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, seed = p.seed }
 end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
 -- Stage `name`: trains a language model on texts (from: start from that file of the run) and writes name.safetensors.
--- valid: texts for the perplexity. batch, bptt, decay, clip, embed, hidden, layers as in kooka.nn.awd_lstm and the learner.
+-- valid: texts for the perplexity. batch, bptt, decay, clip, cell, embed, hidden, layers as in kooka.nn.awd_lstm and the learner.
 function ulmfit.language_model(run, tok, o)
   local file = o.name .. ".safetensors"
   local history = run:stage(o.name, function()

@@ -50,7 +50,7 @@ local function fold(p, run, tok, d, s, k, lm)
   local name = "classifier-" .. k
   local m = ulmfit.classifier(run, tok, {
     name = name, from = lm, texts = d.texts, labels = d.labels, rows = resampled.train, valid_rows = s.valid,
-    embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = p.head_epochs,
+    cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = p.head_epochs,
     head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
   })
   return run:stage("predict-" .. k, function()
@@ -143,7 +143,7 @@ return {
   name = "haha",
   about = "Humour in Spanish tweets (HAHA 2019): ULMFiT beside NB-SVM and the majority, with intervals and a prediction file",
   params = ulmfit.params({
-    vocab = 10000, embed = 320, hidden = 768, layers = 3, lm_epochs = 6, lm_lr = 5e-3, lm_drop = .5,
+    vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 6, lm_lr = 5e-3, lm_drop = .5,
     lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 3, lr = 2.5e-3, drop = .5,
     smoothing = .1, batch = 64
   }, {
@@ -179,7 +179,7 @@ return {
     local cut = math.max(1, #lm_texts // 20)
     local lm = ulmfit.language_model(run, tok, {
       name = "language-model", texts = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), valid = table.move(lm_texts, 1, cut, 1, {}),
-      embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr, drop = p.lm_drop,
+      cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr, drop = p.lm_drop,
       batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
     })
     local out = {}

@@ -30,7 +30,7 @@ return {
   name = "likes",
   about = "One head a person on real people's likes: for whom does it beat the general model?",
   params = ulmfit.params({
-    vocab = 6000, embed = 160, hidden = 320, layers = 2, lm_epochs = 4, lm_lr = 5e-3, lm_batch = 32,
+    vocab = 6000, cell = "lstm", embed = 160, hidden = 320, layers = 2, lm_epochs = 4, lm_lr = 5e-3, lm_batch = 32,
     epochs = 2, lr = 2.5e-3, drop = .5, smoothing = 0, batch = 64
   }, {
     data = { default = "../shared/data/humor_votes_es", help = "folder or file: votes.tsv, ratings.csv + jokes.csv, labels tsv, or CSV user,item,text,label" },
@@ -55,8 +55,8 @@ return {
     run:say("The encoder's language model reads these %d texts without their labels and nothing else.", #d.texts)
     local tok = ulmfit.tokenizer(run, d.texts, { vocab = p.vocab })
     local lm = ulmfit.language_model(run, tok, {
-      name = "language-model", texts = d.texts, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr,
-      drop = p.drop, batch = p.lm_batch, seed = p.seed,
+      name = "language-model", texts = d.texts, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs,
+      lr = p.lm_lr, drop = p.drop, batch = p.lm_batch, seed = p.seed,
     })
     local results = personal.heads(run, tok, lm, d, p)
     personal.write_predictions(run, d, results.map)

@@ -32,22 +32,23 @@ end
 
 local function quiet() end
 
---- language_model(dir [, seed = 1]) -> options of learner.fit
+--- language_model(dir [, seed = 1 [, cell = "lstm"]]) -> options of learner.fit
 -- Every dropout acts, layers are wide enough that products and loops are cut into several pieces. dir keeps the tokenizer.
-function small.language_model(dir, seed)
+function small.language_model(dir, seed, cell)
   local texts = texts_of(260)
   local tok, corpus = corpus_of(dir, texts)
-  return { model = nn.language_model { vocab = tok:size(), padding = tok.pad, embed = 48, hidden = 96, layers = 2, seed = seed or 1 },
+  return { model = nn.language_model { vocab = tok:size(), padding = tok.pad, cell = cell, embed = 48, hidden = 96, layers = 2,
+      seed = seed or 1 },
     train = sources.lm(batches.lm(corpus, { batch = 12, length = 30, seed = seed or 1 })), lr = 5e-3, epochs = 2, clip = .25,
     decay = .01, label = "small language model", say = quiet }
 end
 
---- classifier(dir [, seed = 1]) -> options of learner.fit
-function small.classifier(dir, seed)
+--- classifier(dir [, seed = 1 [, cell = "lstm"]]) -> options of learner.fit
+function small.classifier(dir, seed, cell)
   local texts, labels = texts_of(200)
   local tok, corpus = corpus_of(dir, texts)
   local targets = kooka.tensor(labels, "int32")
-  return { model = nn.classifier { vocab = tok:size(), padding = tok.pad, embed = 40, hidden = 72, layers = 2, classes = 2,
+  return { model = nn.classifier { vocab = tok:size(), padding = tok.pad, cell = cell, embed = 40, hidden = 72, layers = 2, classes = 2,
       seed = seed or 1 },
     train = sources.classes(batches.buckets(corpus, { batch = 24, train = true, pad = tok.pad, seed = seed or 1 }), targets),
     valid = sources.classes(batches.buckets(corpus, { batch = 50, pad = tok.pad }), targets),

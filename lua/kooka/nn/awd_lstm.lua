@@ -1,12 +1,25 @@
---- awd_lstm: the encoder of AWD-LSTM (Merity, Keskar & Socher 2018) with its five dropouts, as fastai has it.
+--- awd_lstm: the encoder of AWD-LSTM (Merity, Keskar & Socher 2018) with its five dropouts, as fastai has it; or of
+-- AWD-QRNN, the same with quasi-recurrent layers (Bradbury et al. 2017).
 local core = require "kooka.core"
 local module = require "kooka.nn.module"
 local lstm = require "kooka.nn.lstm"
+local qrnn = require "kooka.nn.qrnn"
 
 local AwdLstm = module.class "awd_lstm"
 
---- awd_lstm{vocab=, embed=400, hidden=1152, layers=3, padding=0, drop=1, ...} -> encoder
+-- Width and depth where nothing is said: fastai's.
+local CELLS = {
+  lstm = { hidden = 1152, layers = 3, layer = function(_, o) return lstm(o) end },
+  qrnn = { hidden = 1552, layers = 4, layer = function(i, o)
+    o.window = i == 1 and 2 or 1
+    return qrnn(o)
+  end },
+}
+
+--- awd_lstm{vocab=, cell="lstm", embed=400, hidden=1152, layers=3, padding=0, drop=1, ...} -> encoder
 -- Further options: embed_p = .02, input_p = .25, hidden_p = .15, weight_p = .2, stream.
+-- cell = "qrnn": AWD-QRNN, hidden = 1552 and layers = 4 by default; the first layer sees the token before as well (window 2),
+-- across segments too, and weight_p drops from each layer's one matrix.
 -- The last layer is as wide as the embedding, so that the decoder can share its weights. drop multiplies every
 -- probability. embed_p drops whole word types, input_p and hidden_p share one mask over time, weight_p drops
 -- recurrent weights once per sequence. padding: id whose embedding is zero (0: none).
@@ -14,20 +27,22 @@ local function awd_lstm(o)
   local self = module.new(AwdLstm)
   local stream = o.stream or core.random("init", o.seed)
   local drop = o.drop or 1
-  self.config = { vocab = o.vocab, embed = o.embed or 400, hidden = o.hidden or 1152, layers = o.layers or 3,
-    padding = o.padding or 0 }
+  local cell = CELLS[o.cell or "lstm"]
+  if not cell then error(("awd_lstm: cell is '%s', expected lstm or qrnn"):format(tostring(o.cell)), 2) end
+  self.config = { vocab = o.vocab, cell = o.cell or "lstm", embed = o.embed or 400, hidden = o.hidden or cell.hidden,
+    layers = o.layers or cell.layers, padding = o.padding or 0 }
   local c = self.config
   self.embed_p, self.input_p = drop * (o.embed_p or .02), drop * (o.input_p or .25)
   self.hidden_p = drop * (o.hidden_p or .15)
   self:parameter("embedding", stream:fill_uniform(core.zeros(c.vocab, c.embed), -.1, .1))
   self.cells = {}
   for i = 1, c.layers do
-    self.cells[i] = self:add("layer" .. i, lstm {
+    self.cells[i] = self:add("layer" .. i, cell.layer(i, {
       inputs = i == 1 and c.embed or c.hidden,
       hidden = i == c.layers and c.embed or c.hidden,
       weight_drop = drop * (o.weight_p or .2),
       stream = stream,
-    })
+    }))
   end
   return self
 end
@@ -47,10 +62,13 @@ function AwdLstm:forward(ids, state, lens)
 end
 
 --- encoder:carry(state) -> state
--- The state cut off from the tape that made it, to go on with in the next batch.
+-- The state (of each layer h and c, or for a QRNN c and x) cut off from the tape that made it, to go on with in the next batch.
 function AwdLstm:carry(state)
   local out = {}
-  for i, s in ipairs(state) do out[i] = { h = s.h:detach():keep(), c = s.c:detach():keep() } end
+  for i, s in ipairs(state) do
+    out[i] = {}
+    for name, t in pairs(s) do out[i][name] = t:detach():keep() end
+  end
   return out
 end
 
