@@ -64,6 +64,25 @@ cases.lm = {
   end,
 }
 
+cases.qrnn = {
+  about = "AWD-QRNN language model: a training step", unit = "ms", sizes = { V = 30000, E = 400, H = 2304, L = 3, T = 70, B = 64 },
+  tiny = { V = 40, E = 4, H = 6, L = 2, T = 3, B = 2 },
+  open = function(z)
+    local model = nn().language_model { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L, cell = "qrnn" }
+    local opt, s, state = adam(model), random "qrnn", nil
+    local batch = { x = core.randint(1, z.V, z.T, z.B, s):keep(), y = core.randint(1, z.V, z.T, z.B, s):keep() }
+    local weights = z.E * z.V
+    for _, cell in ipairs(model.encoder.cells) do weights = weights + cell.weight:numel() end
+    return function()
+      local tape <close> = core.tape()
+      local loss, _, new = model:loss(batch, state)
+      tape:backward(loss)
+      opt:step(1e-3, .9, .1)
+      state = new
+    end, { flops = 3 * 2 * z.T * z.B * weights }
+  end,
+}
+
 -- Lengths from 5 to 60 with a mean of 25: a quadratic ramp, so that both sides have the same without a generator.
 local function tweet_lengths(z)
   local lens, sum = {}, 0
@@ -254,6 +273,7 @@ cases.suite = {
   { name = "lstm 1152->400", case = "lstm", sizes = { D = 1152, H = 400 }, target = { intel = 1.1, amd = 1.05 } },
   { name = "lm small", case = "lm", target = { intel = 1.4, amd = 1.3 } },
   { name = "lm full", case = "lm", sizes = { V = 30000, E = 400, H = 1152 }, target = { intel = 1.25, amd = 1.1 }, repeats = 3 },
+  { name = "qrnn lm", case = "qrnn", target = { intel = 2, amd = 2 }, repeats = 3 },
   { name = "classifier tweets", case = "classifier", target = { intel = 2.2, amd = 1.8 }, repeats = 5 },
   { name = "sentencepiece encode", case = "tokenizer" },
   { name = "rules", case = "rules" },
