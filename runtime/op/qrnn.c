@@ -4,8 +4,8 @@
 **   [z f o] = [x_t ; x_{t-1}] w' + b,  z = tanh, f o = sigmoid        (window 2; window 1: x_t alone)
 **   c_t = f z + (1 - f) c_{t-1},  y_t = o c_t
 **
-** All products are over many steps at once; window 2 is two of them, the second one step behind, and nothing
-** is put side by side. What is left of the recurrence goes unit by unit, so the scan runs in parallel over rows
+** All products are over many steps at once, with the weights packed once, weight drop folded in; window 2 is two of
+** them, the second one step behind, and nothing is put side by side. What is left of the recurrence goes unit by unit, so the scan runs in parallel over rows
 ** and blocks of units, each of which walks its own steps. Rows are sorted by length and only live ones are
 ** computed. Kept for backward: the gates. It makes the cells of a block again (one multiply-add a unit, against
 ** a quarter more memory), turns the gates into their gradients in place (a tape runs once), and ends with one
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/pool.h"
-#include "linalg/blas.h"
+#include "linalg/gemm.h"
 #include "op/forget_mult.h"
 #include "op/lens.h"
 #include "op/lstm_gates.h"
@@ -39,7 +39,8 @@ typedef struct qrnn {
   kk_real *bias;                      /* [G] zeros where there is no bias                        */
   kk_real *mask;                      /* [B,D] of the input, when it is dropped                  */
   kk_real *x;                         /* live input rows times mask: ROWS of them, backward all  */
-  kk_real *w;                         /* [G,K] masked, when it is dropped; later its gradient    */
+  kk_real *w;                         /* room for w packed; backward, when it is dropped: later its masked gradient */
+  kk_packed p[2];                     /* what multiplies x_t and x_{t-1}; backward: when w is dropped */
   kk_real *g;                         /* gates of the steps at hand, when they are not saved     */
   kk_real *cells;                     /* backward: [ROUND,T,block]                               */
   int64_t t0, t1;                     /* the steps at hand                                       */
@@ -68,11 +69,12 @@ static size_t qrnn_layout(qrnn *s, kk_call *c, bool backward, char *base) {
   PIECE(first, T + 1);
   if (xdrop) PIECE(mask, B * D);
   if (xdrop || !s->whole) PIECE(x, (backward ? N : rows) * D);
-  if (wdrop) PIECE(w, s->G * s->K);
   if (backward) {
+    if (wdrop) PIECE(w, s->K / D * kk_packed_count(s->G, D));
     PIECE(cells, ROUND * T * s->block);
   } else {
     PIECE(bias, s->G);
+    PIECE(w, s->K / D * kk_packed_count(D, s->G));
     if (!c->nsave) PIECE(g, rows * s->G);
   }
 #undef PIECE
@@ -96,18 +98,28 @@ static void qrnn_copy(kk_real *to, const kk_real *from, int64_t n) {
   else memset(to, 0, (size_t)n * sizeof(kk_real));
 }
 
-/* Row by row, w under its mask into s->w; or the other way: the gradient in s->w, times the mask, added to
-** that of w. */
-static void qrnn_mask_rows(void *arg, int64_t begin, int64_t end) {
-  const qrnn *s = arg;
-  kk_real m[SPAN];
-  for (int64_t at = begin * s->K, n; at < end * s->K; at += n) {
-    n = end * s->K - at < SPAN ? end * s->K - at : SPAN;
-    kk_mask_fill(s->call->key, (uint64_t)at, n, s->call->opt[WEIGHT_DROP], m);
-    for (int64_t i = 0; i < n; i++) s->w[at + i] = m[i] * kk_in(s->call, W)[at + i];
+/* Elements j..j+n-1 of a row of w, as wide as x and from column `from` on, under the mask: for packing. */
+typedef struct part { const qrnn *s; int64_t from; } part;
+
+static void qrnn_row(void *arg, int64_t row, int64_t j, int64_t n, kk_real *to) {
+  const part *p = arg;
+  const int64_t at = row * p->s->K + p->from + j;
+  const kk_real *w = kk_in(p->s->call, W) + at;
+  kk_mask_fill(p->s->call->key, (uint64_t)at, n, p->s->call->opt[WEIGHT_DROP], to);
+  for (int64_t i = 0; i < n; i++) to[i] *= w[i];
+}
+
+static void qrnn_pack(qrnn *s, bool turned) {
+  const int64_t k = turned ? s->D : s->G, n = turned ? s->G : s->D;
+  for (int64_t back = 0; back < s->K / s->D; back++) {
+    kk_real *to = s->w + back * kk_packed_count(k, n);
+    part rows = {s, back * s->D};
+    s->p[back] = s->call->opt[WEIGHT_DROP] > 0 ? kk_pack_rows(turned, k, n, qrnn_row, &rows, to)
+                                               : kk_pack(turned, k, n, kk_in(s->call, W) + back * s->D, s->K, to);
   }
 }
 
+/* The other way: the gradient of the masked weights, times the mask, added to the weights' gradient. */
 static void qrnn_unmask_rows(void *arg, int64_t begin, int64_t end) {
   const qrnn *s = arg;
   kk_real m[SPAN];
@@ -122,10 +134,8 @@ static void qrnn_open(qrnn *s, kk_call *c, bool backward) {
   qrnn_layout(s, c, backward, c->scratch);
   kk_lens_first(kk_idx(c, LENS), s->T, s->B, s->first);
   if (s->mask) kk_mask_fill(c->key, KK_MASK_SECOND, s->B * s->D, c->opt[INPUT_DROP], s->mask);
-  if (s->w) kk_pool_for(s->G, 32, qrnn_mask_rows, s);
+  if (s->w) qrnn_pack(s, !backward);
 }
-
-static const kk_real *qrnn_weights(const qrnn *s) { return s->w ? s->w : kk_in(s->call, W); }
 
 /* What steps t0..t1-1 see `back` steps before them (0 or 1): live rows one behind the other, times the mask.
 ** t0 >= back: the step before the first is prev_x, which is nobody's row here. */
@@ -144,14 +154,14 @@ static const kk_real *qrnn_input(const qrnn *s, int64_t back, int64_t t0, int64_
 
 /* gt [live,G] = the gates of steps t0..t1-1 before bias and activation. */
 static void qrnn_product(const qrnn *s) {
-  const int64_t D = s->D, G = s->G, K = s->K, t0 = s->t0, t1 = s->t1, from = t0 ? t0 : 1;
-  const kk_real *w = qrnn_weights(s), *prev = kk_in(s->call, PREV);
-  kk_gemm(false, true, s->first[t1] - s->first[t0], G, D, 1, qrnn_input(s, 0, t0, t1), D, w, K, 0, s->gt, G);
-  if (K == D) return;
-  if (!t0 && prev) kk_gemm(false, true, s->B, G, D, 1, prev, D, w + D, K, 1, s->gt, G);
+  const int64_t D = s->D, G = s->G, t0 = s->t0, t1 = s->t1, from = t0 ? t0 : 1;
+  const kk_real *prev = kk_in(s->call, PREV);
+  kk_gemm_packed(s->first[t1] - s->first[t0], qrnn_input(s, 0, t0, t1), D, &s->p[0], false, s->gt, G);
+  if (s->K == D) return;
+  if (!t0 && prev) kk_gemm_packed(s->B, prev, D, &s->p[1], true, s->gt, G);
   if (from < t1)
-    kk_gemm(false, true, s->first[t1] - s->first[from], G, D, 1, qrnn_input(s, 1, from, t1), D, w + D, K, 1,
-            s->gt + (s->first[from] - s->first[t0]) * G, G);
+    kk_gemm_packed(s->first[t1] - s->first[from], qrnn_input(s, 1, from, t1), D, &s->p[1], true,
+                   s->gt + (s->first[from] - s->first[t0]) * G, G);
 }
 
 /* Units u0.. of row b: m is their zoneout mask at step t; kk_fo is what the kernels take. */
@@ -229,14 +239,19 @@ static void qrnn_scan_back(void *arg, int64_t begin, int64_t end) {
   }
 }
 
-/* What the products say of the input `back` steps before (0 or 1), through the mask, to where each row came from. */
+/* to [rows,D] += or = dg w: what rows of gates say of the input `back` steps before them (0 or 1). */
+static void qrnn_into_input(const qrnn *s, int64_t back, const kk_real *dg, int64_t rows, bool add, kk_real *to) {
+  if (s->w) kk_gemm_packed(rows, dg, s->G, &s->p[back], add, to, s->D);
+  else kk_gemm(false, false, rows, s->D, s->G, dg, s->G, kk_in(s->call, W) + back * s->D, s->K, add, to, s->D);
+}
+
+/* The gradient of the input `back` steps before, through the mask, to where each row came from. */
 static void qrnn_input_gradient(const qrnn *s, int64_t back) {
-  const int64_t D = s->D, rows = s->N - s->first[back];
-  kk_real *dx = s->call->din[X], *to_all = s->x ? s->x : dx, beta = s->x ? 0 : 1;
-  kk_gemm(false, false, rows, D, s->G, 1, s->gt + s->first[back] * s->G, s->G, qrnn_weights(s) + back * D, s->K, beta,
-          to_all, D);
+  const int64_t D = s->D, begin = s->first[back];
+  kk_real *dx = s->call->din[X];
+  qrnn_into_input(s, back, s->gt + begin * s->G, s->N - begin, !s->x, s->x ? s->x : dx);
   for (int64_t t = back; s->x && t < s->T; t++) {
-    const kk_real *from = s->x + (s->first[t] - s->first[back]) * D;
+    const kk_real *from = s->x + (s->first[t] - begin) * D;
     kk_real *to = dx + (t - back) * s->B * D;
     for (int64_t i = 0, n = qrnn_live(s, t) * D; i < n; i++) to[i] += s->mask ? s->mask[i] * from[i] : from[i];
   }
@@ -252,32 +267,33 @@ static void qrnn_last_gradient(const qrnn *s) {
   }
 }
 
-static void qrnn_weight_gradient(const qrnn *s, kk_real beta, kk_real *to) {
+/* to [G,K] (+)= dg' [x_t ; x_{t-1}], over all steps. */
+static void qrnn_weight_gradient(const qrnn *s, bool add, kk_real *to) {
   const int64_t D = s->D, G = s->G, K = s->K;
   const kk_real *prev = kk_in(s->call, PREV);
   for (int64_t back = 0; back < K / D; back++)
-    kk_gemm(true, false, G, D, s->N - s->first[back], 1, s->gt + s->first[back] * G, G, qrnn_input(s, back, back, s->T), D,
-            beta, to + back * D, K);
-  if (prev) kk_gemm(true, false, G, D, s->B, 1, s->gt, G, prev, D, 1, to + D, K);
+    kk_gemm(true, false, G, D, s->N - s->first[back], s->gt + s->first[back] * G, G, qrnn_input(s, back, back, s->T), D, add,
+            to + back * D, K);
+  if (prev) kk_gemm(true, false, G, D, s->B, s->gt, G, prev, D, true, to + D, K);
 }
 
 static void qrnn_backward(kk_call *c) {
   qrnn s;
   qrnn_open(&s, c, true);
-  const int64_t jobs = s.B * s.blocks, D = s.D, G = s.G;
+  const int64_t jobs = s.B * s.blocks;
   s.t1 = s.T;
   s.gt = kk_saved(c, 0);
   for (s.job = 0; s.job < jobs; s.job += ROUND)
     kk_pool_for(jobs - s.job < ROUND ? jobs - s.job : ROUND, 1, qrnn_scan_back, &s);
   if (c->din[X]) {
-    for (int64_t back = 0; back < s.K / D; back++) qrnn_input_gradient(&s, back);
+    for (int64_t back = 0; back < s.K / s.D; back++) qrnn_input_gradient(&s, back);
     qrnn_last_gradient(&s);
   }
-  if (c->din[PREV]) kk_gemm(false, false, s.B, D, G, 1, s.gt, G, qrnn_weights(&s) + D, s.K, 1, c->din[PREV], D);
-  if (c->din[BIAS]) kk_gates_bias(s.gt, s.N, G, c->din[BIAS]);
+  if (c->din[PREV]) qrnn_into_input(&s, 1, s.gt, s.B, true, c->din[PREV]);
+  if (c->din[BIAS]) kk_gates_bias(s.gt, s.N, s.G, c->din[BIAS]);
   if (!c->din[W]) return;
-  qrnn_weight_gradient(&s, s.w ? 0 : 1, s.w ? s.w : c->din[W]);      /* the masked copy has served */
-  if (s.w) kk_pool_for(G, 32, qrnn_unmask_rows, &s);
+  qrnn_weight_gradient(&s, !s.w, s.w ? s.w : c->din[W]);      /* the packed weights have served */
+  if (s.w) kk_pool_for(s.G, 32, qrnn_unmask_rows, &s);
 }
 
 static kk_status qrnn_check(const kk_call *c, kk_err *e) {
