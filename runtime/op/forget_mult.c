@@ -55,3 +55,8 @@ KK_CLONES void kk_fo_backward(const kk_fo *s, const kk_real *c0, const kk_real *
     dc[u] = k * (1 - f * m[u]);
   }
 }
+
+KK_CLONES void kk_fo_bias(const kk_fo *s, double *sum) {
+  for (int64_t at = 0, q = s->output ? 3 : 2; q > 0; q--, at += s->next)
+    for (int64_t u = at; u < at + s->units; u++) sum[u] += (double)s->g[u];
+}

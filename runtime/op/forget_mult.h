@@ -20,5 +20,7 @@ void kk_fo_forward(const kk_fo *s, const kk_real *b, kk_real *c, kk_real *y);
 void kk_fo_cells(const kk_fo *s, const kk_real *c0, kk_real *c1);
 /* g: activated gates in, gradients before activation out. dc: gradient of c1 in, of c0 out. */
 void kk_fo_backward(const kk_fo *s, const kk_real *c0, const kk_real *c1, const kk_real *dy, kk_real *dc);
+/* sum, laid out as g, += g: the bias's gradient, in double and step after step. */
+void kk_fo_bias(const kk_fo *s, double *sum);
 
 #endif

@@ -3,10 +3,11 @@
 kk_status kk_lens_check(const char *op, const int32_t *lens, int64_t T, int64_t B, kk_err *e) {
   for (int64_t b = 0; lens && b < B; b++) {
     if (lens[b] < 1 || lens[b] > T)
-      return kk_fail(e, KK_EARG, "%s: length %lld is %d, expected 1..%lld", op, (long long)b + 1, lens[b], (long long)T);
+      return kk_fail(e, KK_EARG, "%s: length %lld is %d, expected 1..%lld", op, (long long)b + 1, lens[b],
+                     (long long)T);
     if (b && lens[b] > lens[b - 1])
-      return kk_fail(e, KK_EARG, "%s: lengths must fall from row to row, but row %lld has %d after %d; sort the rows", op,
-                     (long long)b + 1, lens[b], lens[b - 1]);
+      return kk_fail(e, KK_EARG, "%s: lengths must fall from row to row, but row %lld has %d after %d; sort the rows",
+                     op, (long long)b + 1, lens[b], lens[b - 1]);
   }
   return KK_OK;
 }

@@ -5,18 +5,18 @@
 **   c_t = f z + (1 - f) c_{t-1},  y_t = o c_t
 **
 ** All products are over many steps at once, with the weights packed once, weight drop folded in; window 2 is two of
-** them, the second one step behind, and nothing is put side by side. What is left of the recurrence goes unit by unit, so the scan runs in parallel over rows
-** and blocks of units, each of which walks its own steps. Rows are sorted by length and only live ones are
-** computed. Kept for backward: the gates. It makes the cells of a block again (one multiply-add a unit, against
-** a quarter more memory), turns the gates into their gradients in place (a tape runs once), and ends with one
-** product over all steps for each gradient. Blocks depend on shapes alone: the same bits for any number of threads. */
+** them, the second one step behind, and nothing is put side by side. What is left of the recurrence goes unit by
+** unit, so the scan runs in parallel over rows and blocks of units, each of which walks its own steps. Rows are
+** sorted by length and only live ones are computed. Kept for backward: the gates. It makes the cells of a block
+** again (one multiply-add a unit, against a quarter more memory), turns the gates into their gradients in place
+** (a tape runs once), sums those for the bias while they are near, and ends with one product over all steps for
+** each gradient. Blocks depend on shapes alone: the same bits for any number of threads. */
 #include <string.h>
 
 #include "base/pool.h"
 #include "linalg/gemm.h"
 #include "op/forget_mult.h"
 #include "op/lens.h"
-#include "op/lstm_gates.h"
 #include "op/mask.h"
 #include "op/op.h"
 
@@ -39,10 +39,12 @@ typedef struct qrnn {
   kk_real *bias;                      /* [G] zeros where there is no bias                        */
   kk_real *mask;                      /* [B,D] of the input, when it is dropped                  */
   kk_real *x;                         /* live input rows times mask: ROWS of them, backward all  */
-  kk_real *w;                         /* room for w packed; backward, when it is dropped: later its masked gradient */
-  kk_packed p[2];                     /* what multiplies x_t and x_{t-1}; backward: when w is dropped */
+  kk_real *w;                         /* room for w packed; backward only when it is dropped, and */
+                                      /* then for its masked gradient                            */
+  kk_packed p[2];                     /* w packed: what multiplies x_t, and x_{t-1}              */
   kk_real *g;                         /* gates of the steps at hand, when they are not saved     */
   kk_real *cells;                     /* backward: [ROUND,T,block]                               */
+  double *sums;                       /* backward: [B,G] of the gates' gradients over the steps  */
   int64_t t0, t1;                     /* the steps at hand                                       */
   kk_real *gt;                        /* their gates                                             */
   int64_t job;                        /* backward: the first block of this round                 */
@@ -72,6 +74,7 @@ static size_t qrnn_layout(qrnn *s, kk_call *c, bool backward, char *base) {
   if (backward) {
     if (wdrop) PIECE(w, s->K / D * kk_packed_count(s->G, D));
     PIECE(cells, ROUND * T * s->block);
+    if (c->in[BIAS]) PIECE(sums, B * s->G);
   } else {
     PIECE(bias, s->G);
     PIECE(w, s->K / D * kk_packed_count(D, s->G));
@@ -137,18 +140,30 @@ static void qrnn_open(qrnn *s, kk_call *c, bool backward) {
   if (s->w) qrnn_pack(s, !backward);
 }
 
-/* What steps t0..t1-1 see `back` steps before them (0 or 1): live rows one behind the other, times the mask.
-** t0 >= back: the step before the first is prev_x, which is nobody's row here. */
-static const kk_real *qrnn_input(const qrnn *s, int64_t back, int64_t t0, int64_t t1) {
-  const kk_real *x = kk_in(s->call, X) + (t0 - back) * s->B * s->D;
-  if (!s->x) return x;
-  for (int64_t t = t0; t < t1; t++, x += s->B * s->D) {
+/* What steps from t0 on see `back` steps before them (0 or 1). t0 >= back: the step before the first is prev_x,
+** which is nobody's row here. */
+typedef struct view { const qrnn *s; int64_t back, t0; } view;
+
+static int64_t qrnn_place(const view *v, int64_t t) { return (v->s->first[t] - v->s->first[v->t0]) * v->s->D; }
+
+static void qrnn_gather(void *arg, int64_t begin, int64_t end) {
+  const view *v = arg;
+  const qrnn *s = v->s;
+  for (int64_t t = v->t0 + begin; t < v->t0 + end; t++) {
+    const kk_real *from = kk_in(s->call, X) + (t - v->back) * s->B * s->D;
+    kk_real *to = s->x + qrnn_place(v, t);
     const int64_t n = qrnn_live(s, t) * s->D;
-    kk_real *to = s->x + (s->first[t] - s->first[t0]) * s->D;
     if (s->mask)
-      for (int64_t i = 0; i < n; i++) to[i] = s->mask[i] * x[i];
-    else qrnn_copy(to, x, n);
+      for (int64_t i = 0; i < n; i++) to[i] = s->mask[i] * from[i];
+    else qrnn_copy(to, from, n);
   }
+}
+
+/* Live rows of it, steps t0..t1-1 one behind the other, times the mask. */
+static const kk_real *qrnn_input(const qrnn *s, int64_t back, int64_t t0, int64_t t1) {
+  view v = {s, back, t0};
+  if (!s->x) return kk_in(s->call, X) + (t0 - back) * s->B * s->D;
+  kk_pool_for(t1 - t0, 1, qrnn_gather, &v);
   return s->x;
 }
 
@@ -234,6 +249,7 @@ static void qrnn_scan_back(void *arg, int64_t begin, int64_t end) {
       fo = qrnn_at(s, b, u0, t, m);
       kk_fo_backward(&fo, t ? cells + (t - 1) * s->block : start, cells + t * s->block,
                      kk_dout(call, Y) + (t * s->B + b) * H + u0, dc);
+      if (s->sums) kk_fo_bias(&fo, s->sums + b * s->G + u0);
     }
     for (int64_t u = 0; call->din[C0] && u < fo.units; u++) call->din[C0][b * H + u0 + u] += dc[u];
   }
@@ -245,16 +261,22 @@ static void qrnn_into_input(const qrnn *s, int64_t back, const kk_real *dg, int6
   else kk_gemm(false, false, rows, s->D, s->G, dg, s->G, kk_in(s->call, W) + back * s->D, s->K, add, to, s->D);
 }
 
-/* The gradient of the input `back` steps before, through the mask, to where each row came from. */
-static void qrnn_input_gradient(const qrnn *s, int64_t back) {
-  const int64_t D = s->D, begin = s->first[back];
-  kk_real *dx = s->call->din[X];
-  qrnn_into_input(s, back, s->gt + begin * s->G, s->N - begin, !s->x, s->x ? s->x : dx);
-  for (int64_t t = back; s->x && t < s->T; t++) {
-    const kk_real *from = s->x + (s->first[t] - begin) * D;
-    kk_real *to = dx + (t - back) * s->B * D;
-    for (int64_t i = 0, n = qrnn_live(s, t) * D; i < n; i++) to[i] += s->mask ? s->mask[i] * from[i] : from[i];
+/* The other way: the gradient of gathered rows, through the mask, added to where each row came from. */
+static void qrnn_scatter(void *arg, int64_t begin, int64_t end) {
+  const view *v = arg;
+  const qrnn *s = v->s;
+  for (int64_t t = v->t0 + begin; t < v->t0 + end; t++) {
+    const kk_real *from = s->x + qrnn_place(v, t);
+    kk_real *to = s->call->din[X] + (t - v->back) * s->B * s->D;
+    for (int64_t i = 0, n = qrnn_live(s, t) * s->D; i < n; i++) to[i] += s->mask ? s->mask[i] * from[i] : from[i];
   }
+}
+
+static void qrnn_input_gradient(const qrnn *s, int64_t back) {
+  const int64_t begin = s->first[back];
+  view v = {s, back, back};
+  qrnn_into_input(s, back, s->gt + begin * s->G, s->N - begin, !s->x, s->x ? s->x : s->call->din[X]);
+  if (s->x) kk_pool_for(s->T - back, 1, qrnn_scatter, &v);
 }
 
 /* x_last is the input of each row's last step, times the mask. */
@@ -272,8 +294,8 @@ static void qrnn_weight_gradient(const qrnn *s, bool add, kk_real *to) {
   const int64_t D = s->D, G = s->G, K = s->K;
   const kk_real *prev = kk_in(s->call, PREV);
   for (int64_t back = 0; back < K / D; back++)
-    kk_gemm(true, false, G, D, s->N - s->first[back], s->gt + s->first[back] * G, G, qrnn_input(s, back, back, s->T), D, add,
-            to + back * D, K);
+    kk_gemm(true, false, G, D, s->N - s->first[back], s->gt + s->first[back] * G, G,
+            qrnn_input(s, back, back, s->T), D, add, to + back * D, K);
   if (prev) kk_gemm(true, false, G, D, s->B, s->gt, G, prev, D, true, to + D, K);
 }
 
@@ -283,6 +305,7 @@ static void qrnn_backward(kk_call *c) {
   const int64_t jobs = s.B * s.blocks;
   s.t1 = s.T;
   s.gt = kk_saved(c, 0);
+  if (s.sums) memset(s.sums, 0, (size_t)(s.B * s.G) * sizeof *s.sums);
   for (s.job = 0; s.job < jobs; s.job += ROUND)
     kk_pool_for(jobs - s.job < ROUND ? jobs - s.job : ROUND, 1, qrnn_scan_back, &s);
   if (c->din[X]) {
@@ -290,7 +313,7 @@ static void qrnn_backward(kk_call *c) {
     qrnn_last_gradient(&s);
   }
   if (c->din[PREV]) qrnn_into_input(&s, 1, s.gt, s.B, true, c->din[PREV]);
-  if (c->din[BIAS]) kk_gates_bias(s.gt, s.N, s.G, c->din[BIAS]);
+  for (int64_t i = 0; c->din[BIAS] && i < s.B * s.G; i++) c->din[BIAS][i % s.G] += (kk_real)s.sums[i];
   if (!c->din[W]) return;
   qrnn_weight_gradient(&s, !s.w, s.w ? s.w : c->din[W]);      /* the packed weights have served */
   if (s.w) kk_pool_for(s.G, 32, qrnn_unmask_rows, &s);
@@ -308,14 +331,16 @@ static kk_status qrnn_shape(kk_call *c, kk_shape *out, kk_err *e) {
   char w[KK_SHAPE_STR], other[KK_SHAPE_STR];
   kk_shape_str(&c->src[W]->shape, w);
   if (G % gates)
-    return kk_fail(e, KK_ESHAPE, "qrnn: %s: w%s has %lld rows, expected a multiple of %lld (gates z f%s)", c->op->sig, w,
-                   (long long)G, (long long)gates, gates == 3 ? " o" : "; output_gate = false");
+    return kk_fail(e, KK_ESHAPE, "qrnn: %s: w%s has %lld rows, expected a multiple of %lld (gates z f%s)",
+                   c->op->sig, w, (long long)G, (long long)gates, gates == 3 ? " o" : "; output_gate = false");
   if (c->src[C0] && KK_DIM(c, 'H') != H)
     return kk_fail(e, KK_ESHAPE, "qrnn: %s: H is %lld in c%s but %lld in w%s, which has %lld gates", c->op->sig,
-                   (long long)KK_DIM(c, 'H'), kk_shape_str(&c->src[C0]->shape, other), (long long)H, w, (long long)gates);
+                   (long long)KK_DIM(c, 'H'), kk_shape_str(&c->src[C0]->shape, other), (long long)H, w,
+                   (long long)gates);
   if (K != D && K != 2 * D)
-    return kk_fail(e, KK_ESHAPE, "qrnn: %s: w%s has %lld columns, expected D = %lld of x%s (window 1) or 2 D (window 2)",
-                   c->op->sig, w, (long long)K, (long long)D, kk_shape_str(&c->src[X]->shape, other));
+    return kk_fail(e, KK_ESHAPE,
+                   "qrnn: %s: w%s has %lld columns, expected D = %lld of x%s (window 1) or 2 D (window 2)", c->op->sig,
+                   w, (long long)K, (long long)D, kk_shape_str(&c->src[X]->shape, other));
   if (c->src[PREV] && K == D)
     return kk_fail(e, KK_ESHAPE, "qrnn: %s: prev_x is for window 2, but w%s has D columns", c->op->sig, w);
   c->dim['H' - 'A'] = H;
@@ -350,13 +375,13 @@ static bool qrnn_sample(int variant, kk_sample *s) {
 const kk_op kk_op_qrnn = {
   .name = "qrnn",
   .sig = "x[T,B,D] prev_x[B,D]? c[B,H]? w[G,K] b[G]? lens:n[B]? -> y[?] c_n[?] x_last[B,D]; gates[?]",
-  .about = "QRNN layer: [z f o] = [x_t ; x_(t-1)] w' + b; c = sigmoid(f) tanh(z) + (1 - sigmoid(f)) c; y[T,B,H] = sigmoid(o) c "
-           "(Bradbury et al. 2017). w is [3H,D] (window 1) or [3H,2D] (window 2: the columns of x_t, then of x_(t-1); prev_x "
-           "stands before the first step). With lens (falling) a row ends after its own steps: y is 0 beyond, c_n[B,H] and "
-           "x_last, the next segment's prev_x, are of its last step",
+  .about = "QRNN layer: [z f o] = [x_t ; x_(t-1)] w' + b; c = sigmoid(f) tanh(z) + (1 - sigmoid(f)) c; "
+           "y[T,B,H] = sigmoid(o) c (Bradbury et al. 2017). w is [3H,D] (window 1) or [3H,2D] (window 2: the columns "
+           "of x_t, then of x_(t-1); prev_x stands before the first step). With lens (falling) a row ends after its "
+           "own steps: y is 0 beyond, c_n[B,H] and x_last, the next segment's prev_x, are of its last step",
   .opts = {{"weight_drop", 0, 0, 0.99, "share of w set to 0, one mask for all steps (Merity et al. 2018)", NULL},
-           {"input_drop", 0, 0, 0.99, "share of x set to 0, one mask [B,D] for all steps; prev_x is taken as it is, x_last is masked", NULL},
-           {"zoneout", 0, 0, 0.99, "share of f set to 0, so that c stays; the others are divided by 1 - zoneout, as in fastai", NULL},
+           {"input_drop", 0, 0, 0.99, "share of x set to 0, one mask [B,D] for all steps; not of prev_x", NULL},
+           {"zoneout", 0, 0, 0.99, "share of f set to 0, so that c stays; the others are divided by 1 - zoneout", NULL},
            {"output_gate", 1, 0, 1, "false: y = c, and w is [2H,...]", NULL}},
   .random = true,
   .blas = true,

@@ -120,8 +120,12 @@ static double squash(double v) { return 1 / (1 + exp(-v)); }
 static double keep(const qrnn_run *r, uint64_t i, double p) {
   return p <= 0 ? 1 : kk_random_keep(r->key, i, p) ? 1 / (1 - p) : 0;
 }
-static double keep_input(const qrnn_run *r, int64_t i) { return keep(r, KK_MASK_SECOND + (uint64_t)i, r->k.input_drop); }
-static double keep_forget(const qrnn_run *r, int64_t i) { return keep(r, 2 * KK_MASK_SECOND + (uint64_t)i, r->k.zoneout); }
+static double keep_input(const qrnn_run *r, int64_t i) {
+  return keep(r, KK_MASK_SECOND + (uint64_t)i, r->k.input_drop);
+}
+static double keep_forget(const qrnn_run *r, int64_t i) {
+  return keep(r, 2 * KK_MASK_SECOND + (uint64_t)i, r->k.zoneout);
+}
 static int64_t length(const qrnn_run *r, int64_t b) { return r->k.lens ? r->k.lens[b] : r->k.T; }
 
 /* Sizes of in, w, gate, cell, then of the outputs. */
@@ -224,7 +228,8 @@ static void oracle_close(const qrnn_run *r, oracle *o) {
 }
 
 /* got and want agree to tolerance, relative to the largest of want and at least to 1. */
-static void same(const char *what, const qrnn_run *r, const kk_real *got, const double *want, int64_t n, double tolerance) {
+static void same(const char *what, const qrnn_run *r, const kk_real *got, const double *want, int64_t n,
+                 double tolerance) {
   double scale = 1;
   for (int64_t i = 0; i < n; i++) scale = fabs(want[i]) > scale ? fabs(want[i]) : scale;
   for (int64_t i = 0; i < n; i++)
@@ -253,7 +258,8 @@ static void check_case(qrnn_case k, double tolerance) {
 
 static const int32_t lens17[17] = {7, 7, 7, 6, 5, 5, 4, 4, 4, 4, 3, 2, 2, 2, 1, 1, 1}, ones3[3] = {1, 1, 1};
 
-/* Odd sizes: one row, one unit, one step, one input; more rows than are multiplied at a time; several blocks of units. */
+/* Odd sizes: one row, one unit, one step, one input; more rows than are multiplied at a time; several blocks
+** of units. */
 static const qrnn_case cases[] = {
   {1, 1, 1, 1, 1, false, false, false, false, NULL, 0, 0, 0},
   {1, 1, 1, 1, 2, false, false, false, false, NULL, 0, 0, 0},

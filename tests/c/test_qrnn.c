@@ -174,7 +174,7 @@ static void only_gates_and_results_are_kept(void **state) {
     kk_mem_peak_reset();
     assert_int_equal(run_apply(&r, grad ? tape : NULL, out), KK_OK);
     assert_true(kk_mem_live() - live < (grad ? 4 : 1) * unit + unit / 2);            /* blocks are rounded up */
-    assert_true(kk_mem_peak() - live < (grad ? 4 : 2) * unit + unit / 2);      /* unrecorded: gates of 1024 rows of 4800 */
+    assert_true(kk_mem_peak() - live < (grad ? 4 : 2) * unit + unit / 2);   /* else: gates of 1024 rows of 4800 */
     run_end(&r, tape, out);
   }
 }
@@ -207,8 +207,10 @@ static void bad_arguments_are_refused(void **state) {
   refused(l, 0, NULL, KK_EARG, "length 3 is 0, expected 1..4");
   l = k;
   l.bias = false;
-  refused(l, IW, tensor_random(2, 7, 2, 0, 1, 1), KK_ESHAPE, "w(7,2) has 7 rows, expected a multiple of 3 (gates z f o)");
-  refused(l, IW, tensor_random(2, 6, 5, 0, 1, 1), KK_ESHAPE, "w(6,5) has 5 columns, expected D = 2 of x(4,3,2) (window 1) or 2 D");
+  refused(l, IW, tensor_random(2, 7, 2, 0, 1, 1), KK_ESHAPE,
+          "w(7,2) has 7 rows, expected a multiple of 3 (gates z f o");
+  refused(l, IW, tensor_random(2, 6, 5, 0, 1, 1), KK_ESHAPE,
+          "w(6,5) has 5 columns, expected D = 2 of x(4,3,2) (window 1) or 2 D (window 2)");
   refused(k, IC, tensor_random(2, 3, 4, 0, 1, 1), KK_ESHAPE, "H is 4 in c(3,4) but 2 in w(6,2), which has 3 gates");
   l = k;
   l.prev = true;

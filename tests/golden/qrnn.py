@@ -4,8 +4,8 @@
     python3 tests/golden/qrnn.py > tests/golden/qrnn.lua       (torch, CPU)
 
 The reference is written from the paper (Bradbury et al. 2017, eq. 1 to 4) in the form that fastai and Salesforce use:
-one linear over x_t beside x_{t-1}, gates z f o, f multiplies the new value. fastai's own kernel needs CUDA. The spec reads
-qrnn.lua and never needs Python. loss = sum(y * gy) + sum(c_n * gc) + sum(x_last * gx).
+one linear over x_t beside x_{t-1}, gates z f o, f multiplies the new value. fastai's own kernel needs CUDA. The spec
+reads qrnn.lua and never needs Python. loss = sum(y * gy) + sum(c_n * gc) + sum(x_last * gx).
 """
 import torch
 

@@ -1,5 +1,5 @@
 --- qrnn_spec: the QRNN layer gives a PyTorch QRNN's outputs and gradients; the models made of it have the published
--- number of weights, carry their states, learn, go on after a stop to the same bits, and give them for any number of threads.
+-- number of weights, carry their states, learn, and give the same bits after a stop and for any number of threads.
 local lu = require "luaunit"
 local helper = require "cli_helper"
 local kooka = require "kooka"
@@ -37,7 +37,8 @@ local function parameter(v) return v and kooka.tensor(v):param() end
 
 local function compare(name)
   local k = golden[name]
-  local at = { x = parameter(k.x), prev = parameter(k.prev), c = parameter(k.c), w = parameter(k.w), b = parameter(k.b) }
+  local at = {}
+  for _, input in ipairs { "x", "prev", "c", "w", "b" } do at[input] = parameter(k[input]) end
   local lens = k.lens and kooka.tensor(k.lens, "int32")
   local gy, gc, gx = kooka.tensor(k.gy), kooka.tensor(k.gc), kooka.tensor(k.gx)
   local tape <close> = kooka.tape()
@@ -73,7 +74,8 @@ end
 function TestQrnn.test_the_last_input_is_handed_on_as_it_was_seen_with_its_mask()
   local s = kooka.random("drop", 4)
   local x, w = kooka.ones(3, 50, 2), kooka.randn(6, 4, s)
-  local _, _, last = kooka.qrnn(x, kooka.zeros(50, 2), nil, w, nil, nil, { input_drop = .5, stream = kooka.random("in", 1) })
+  local _, _, last = kooka.qrnn(x, kooka.zeros(50, 2), nil, w, nil, nil,
+    { input_drop = .5, stream = kooka.random("in", 1) })
   local zeros = 0
   for _, v in ipairs(flat(last:tolist())) do
     lu.assertTrue(v == 0 or v == 2)
@@ -84,7 +86,8 @@ end
 
 function TestQrnn.test_what_is_wrong_is_said()
   local x = kooka.zeros(4, 3, 2)
-  lu.assertErrorMsgContains("w(6,3) has 3 columns, expected D = 2 of x(4,3,2)", kooka.qrnn, x, nil, nil, kooka.zeros(6, 3))
+  lu.assertErrorMsgContains("w(6,3) has 3 columns, expected D = 2 of x(4,3,2)", kooka.qrnn, x, nil, nil,
+    kooka.zeros(6, 3))
   lu.assertErrorMsgContains("prev_x is for window 2", kooka.qrnn, x, kooka.zeros(3, 2), nil, kooka.zeros(6, 2))
   lu.assertErrorMsgContains("zoneout is 1", kooka.qrnn, x, nil, nil, kooka.zeros(6, 2), { zoneout = 1 })
   lu.assertErrorMsgContains("window is 3, expected 1 or 2", nn.qrnn, { inputs = 2, hidden = 3, window = 3 })
@@ -222,7 +225,8 @@ function TestModels:test_a_classifier_learns_and_comes_back_from_its_folder()
   local history = learner.fit(o)
   lu.assertTrue(history[6].accuracy > .8, history[6].accuracy)
   local tok = kooka.try(require("kooka.text.tokenizer").load(self.dir .. "/pieces.model"))
-  local config = { vocab = tok:size(), padding = tok.pad, cell = "qrnn", embed = 40, hidden = 72, layers = 2, classes = 2 }
+  local config = { vocab = tok:size(), padding = tok.pad, cell = "qrnn", embed = 40, hidden = 72, layers = 2,
+    classes = 2 }
   local m = require("kooka.model").new { network = o.model:eval(), tokenizer = tok, config = config }
   local texts = { "the bird laughs at every joke", "rain falls on grey streets", "why" }
   kooka.try(m:save(self.dir .. "/m"))

@@ -18,8 +18,8 @@ local CELLS = {
 
 --- awd_lstm{vocab=, cell="lstm", embed=400, hidden=1152, layers=3, padding=0, drop=1, ...} -> encoder
 -- Further options: embed_p = .02, input_p = .25, hidden_p = .15, weight_p = .2, stream.
--- cell = "qrnn": AWD-QRNN, hidden = 1552 and layers = 4 by default; the first layer sees the token before as well (window 2),
--- across segments too, and weight_p drops from each layer's one matrix.
+-- cell = "qrnn": AWD-QRNN, hidden = 1552 and layers = 4 by default; the first layer sees the token before as well
+-- (window 2), across segments too, and weight_p drops from each layer's one matrix.
 -- The last layer is as wide as the embedding, so that the decoder can share its weights. drop multiplies every
 -- probability. embed_p drops whole word types, input_p and hidden_p share one mask over time, weight_p drops
 -- recurrent weights once per sequence. padding: id whose embedding is zero (0: none).
@@ -62,7 +62,8 @@ function AwdLstm:forward(ids, state, lens)
 end
 
 --- encoder:carry(state) -> state
--- The state (of each layer h and c, or for a QRNN c and x) cut off from the tape that made it, to go on with in the next batch.
+-- The state (of each layer h and c, or for a QRNN c and x) cut off from the tape that made it, to go on with in the
+-- next batch.
 function AwdLstm:carry(state)
   local out = {}
   for i, s in ipairs(state) do
