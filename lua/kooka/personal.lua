@@ -148,8 +148,8 @@ function personal.heads(run, tok, lm, d, p)
     leaks.assert_none(s, d.texts)
     local m = ulmfit.classifier(run, tok, {
       name = "classifier-" .. k, from = lm, texts = d.texts, labels = target.labels, shares = target.shares, rows = s.train,
-      valid_rows = s.valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing,
-      head_epochs = 1, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
+      valid_rows = s.valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop,
+      smoothing = p.smoothing, head_epochs = 1, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
     })
     folds[k] = run:stage("heads-" .. k, function() return fold_rows(d, p, m, s, p.seed) end)
     general[k] = run:stage("general-" .. k, function()

@@ -61,7 +61,8 @@ end
 local function encode(tok, texts) return must(tok:encode_all(rules.clean_all(texts), { bos = true })) end
 
 local function network_options(tok, p)
-  return { vocab = tok:size(), padding = tok.pad, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, seed = p.seed }
+  return { vocab = tok:size(), padding = tok.pad, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers,
+    seed = p.seed }
 end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history

@@ -50,8 +50,8 @@ local function fold(p, run, tok, d, s, k, lm)
   local name = "classifier-" .. k
   local m = ulmfit.classifier(run, tok, {
     name = name, from = lm, texts = d.texts, labels = d.labels, rows = resampled.train, valid_rows = s.valid,
-    cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = p.head_epochs,
-    head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
+    cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing,
+    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
   })
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train) })
@@ -179,8 +179,8 @@ return {
     local cut = math.max(1, #lm_texts // 20)
     local lm = ulmfit.language_model(run, tok, {
       name = "language-model", texts = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), valid = table.move(lm_texts, 1, cut, 1, {}),
-      cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr, drop = p.lm_drop,
-      batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
+      cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr,
+      drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
     })
     local out = {}
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end

@@ -55,8 +55,8 @@ return {
     run:say("The encoder's language model reads these %d texts without their labels and nothing else.", #d.texts)
     local tok = ulmfit.tokenizer(run, d.texts, { vocab = p.vocab })
     local lm = ulmfit.language_model(run, tok, {
-      name = "language-model", texts = d.texts, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs,
-      lr = p.lm_lr, drop = p.drop, batch = p.lm_batch, seed = p.seed,
+      name = "language-model", texts = d.texts, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers,
+      epochs = p.lm_epochs, lr = p.lm_lr, drop = p.drop, batch = p.lm_batch, seed = p.seed,
     })
     local results = personal.heads(run, tok, lm, d, p)
     personal.write_predictions(run, d, results.map)

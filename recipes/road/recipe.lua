@@ -167,8 +167,8 @@ return {
   name = "road",
   about = "The whole road: collect over HTTP, language model, general classifier, one head a person, an honest report",
   params = ulmfit.params({
-    vocab = 1200, cell = "lstm", embed = 64, hidden = 128, layers = 2, lm_epochs = 4, lm_lr = 1e-2, lm_batch = 16, bptt = 35,
-    epochs = 3, lr = 5e-3, drop = .3, smoothing = 0, batch = 32
+    vocab = 1200, cell = "lstm", embed = 64, hidden = 128, layers = 2, lm_epochs = 4, lm_lr = 1e-2, lm_batch = 16,
+    bptt = 35, epochs = 3, lr = 5e-3, drop = .3, smoothing = 0, batch = 32
   }, {
     source = { default = "generated", choices = { "generated", "csv", "archive", "x" },
       help = "generated: a community served on this machine; csv: a file of likes; archive: an unpacked X archive; x: the X API" },
@@ -205,8 +205,9 @@ return {
     local function lm(name, texts, epochs, from)
       local cut = math.max(1, #texts // 20)
       return ulmfit.language_model(run, tok, { name = name, from = from, epochs = epochs, lr = from and p.lm_lr / 4 or p.lm_lr,
-        texts = table.move(texts, cut + 1, #texts, 1, {}), valid = table.move(texts, 1, cut, 1, {}), cell = p.cell, embed = p.embed,
-        hidden = p.hidden, layers = p.layers, drop = p.drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed })
+        texts = table.move(texts, cut + 1, #texts, 1, {}), valid = table.move(texts, 1, cut, 1, {}),
+        cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers,
+        drop = p.drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed })
     end
     local file, history = lm("language-model", d.posts, p.lm_epochs)
     if p.tune_epochs > 0 then

@@ -235,4 +235,14 @@ function TestModels:test_a_classifier_learns_and_comes_back_from_its_folder()
   lu.assertEquals(m:states(texts, { layer = 1, pool = "mean" }):shape(), { 3, 72 })
 end
 
+function TestModels:test_recipes_take_it_as_an_option()
+  lu.skipIf(not kooka.core.module_source, "the program is tested from build/kooka")
+  local status, _, err = helper.run { "run", "road", "--smoke", "--cell", "qrnn", "--out", self.dir .. "/run" }
+  lu.assertEquals(status, 0, err)
+  local weights_of = kooka.try(kooka.load_safetensors(self.dir .. "/run/language-model.safetensors"))
+  lu.assertEquals(weights_of["encoder.layer1.weight"]:shape(), { 3 * 24, 2 * 16 })
+  local config = kooka.json.decode(sys.read_file(self.dir .. "/run/model/classifier-1/config.json"))
+  lu.assertEquals(config.cell, "qrnn")
+end
+
 os.exit(lu.LuaUnit.run())
