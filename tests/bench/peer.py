@@ -109,9 +109,9 @@ class WeightDropQrnn(nn.Module):
     def forward(self, x, state):
         prev, c0 = state if state else (x.new_zeros(x[0].shape), x.new_zeros(x.size(1), self.hidden))
         source = torch.cat([x, torch.cat([prev[None], x[:-1]])], 2) if self.window == 2 else x
-        y = F.linear(source, F.dropout(self.linear.weight, self.p), self.linear.bias)
+        y = F.linear(source, F.dropout(self.linear.weight, self.p, self.training), self.linear.bias)
         z, f, o = y.chunk(3, 2)
-        c = ForgetMult.apply(torch.tanh(z), torch.sigmoid(f), c0)
+        c = ForgetMult.apply(torch.tanh(z), torch.sigmoid(f), c0.to(f.dtype))
         return torch.sigmoid(o) * c, (x[-1], c[-1])
 
 
