@@ -59,6 +59,7 @@ static size_t qrnn_layout(qrnn *s, kk_call *c, bool backward, char *base) {
               .G = KK_DIM(c, 'G'), .K = KK_DIM(c, 'K')};
   const int64_t T = s->T, B = s->B, D = s->D, N = s->N = kk_lens_total(kk_idx(c, LENS), T, B);
   const int64_t rows = N < ROWS ? N : B > ROWS ? B : ROWS, want = (s->H + UNITS - 1) / UNITS;
+  const int64_t packed = s->K / D * (backward ? kk_packed_count(s->G, D) : kk_packed_count(D, s->G));
   const bool wdrop = c->opt[WEIGHT_DROP] > 0, xdrop = c->opt[INPUT_DROP] > 0;
   s->whole = N == T * B;
   s->block = ((s->H + want - 1) / want + 15) & ~(int64_t)15;
@@ -72,12 +73,12 @@ static size_t qrnn_layout(qrnn *s, kk_call *c, bool backward, char *base) {
   if (xdrop) PIECE(mask, B * D);
   if (xdrop || !s->whole) PIECE(x, (backward ? N : rows) * D);
   if (backward) {
-    if (wdrop) PIECE(w, s->K / D * kk_packed_count(s->G, D));
+    if (wdrop) PIECE(w, packed > s->G * s->K ? packed : s->G * s->K);
     PIECE(cells, ROUND * T * s->block);
     if (c->in[BIAS]) PIECE(sums, B * s->G);
   } else {
     PIECE(bias, s->G);
-    PIECE(w, s->K / D * kk_packed_count(D, s->G));
+    PIECE(w, packed);
     if (!c->nsave) PIECE(g, rows * s->G);
   }
 #undef PIECE

@@ -1,9 +1,27 @@
 /* The QRNN layer in the float core. */
+#include "linalg/gemm.h"
 #include "qrnn_oracle.h"
 
 static void layer_equals_plain_loops_forward_and_backward(void **state) {
   (void)state;
   equals_the_plain_loops(1e-5);
+}
+
+/* Products in other precisions, by AVX512-BF16 whether it is fast here or not; AMX where that is missing. */
+static void products_in_bfloat16_stay_near_the_plain_loops(void **state) {
+  static const struct { kk_precision precision; double tolerance; } low[] = {{KK_BF16, 2e-2}, {KK_BF16X3, 1e-4}};
+  (void)state;
+  if (!getenv("KOOKA_KERNEL16")) setenv("KOOKA_KERNEL16", "avx512_bf16", 1);
+  assert_int_equal(kk_gemm_ready(&err), KK_OK);
+  if (kk_gemm_precision(KK_BF16, &err)) {
+    print_message("%s\n", err.msg);
+    skip();
+  }
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(kk_gemm_precision(low[i].precision, &err), KK_OK);
+    equals_the_plain_loops(low[i].tolerance);
+  }
+  assert_int_equal(kk_gemm_precision(KK_FLOAT32, &err), KK_OK);
 }
 
 /* ---- same bits */
@@ -224,6 +242,7 @@ static void bad_arguments_are_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(layer_equals_plain_loops_forward_and_backward),
+    cmocka_unit_test(products_in_bfloat16_stay_near_the_plain_loops),
     cmocka_unit_test(bits_do_not_depend_on_threads),
     cmocka_unit_test(recording_changes_no_bit),
     cmocka_unit_test(carried_segments_are_one_long_sequence),
