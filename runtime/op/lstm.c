@@ -95,7 +95,7 @@ static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
   if (s->xdrop) PIECE(mask, B * D);
   if (s->xdrop || !s->whole) PIECE(x, (backward ? N : rows) * D);
   if (backward) {
-    PIECE(w, kk_packed_count(4 * H, H));
+    PIECE(w, kk_packed_count(4 * H, H) > 4 * H * H ? kk_packed_count(4 * H, H) : 4 * H * H);
     PIECE(g_room, kk_left_count(B, 4 * H));
     PIECE(r, B * H);
     PIECE(dc, B * H);

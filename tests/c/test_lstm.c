@@ -1,11 +1,29 @@
 /* LSTM, embedding, dropouts and the functions they rest on, in the float core. */
 #include "linalg/gemm.h"
+#define KK_AMX_IN_C
+#include "linalg/kernel_amx.c"
 #include "lstm_oracle.h"
 #include "op/vmath.h"
 
 static void layer_equals_plain_loops_forward_and_backward(void **state) {
   (void)state;
   equals_the_plain_loops(1e-5);
+}
+
+/* In other precisions, by the processor's own kernel, fast or not, or by AMX's in plain C. */
+static void layer_equals_plain_loops_in_bfloat16(void **state) {
+  static const struct { kk_precision precision; double tolerance; } low[] = {{KK_BF16, 2e-2}, {KK_BF16X3, 1e-4}};
+  (void)state;
+  kk_gemm_use16(&kk_kernel_amx_in_c);
+#if defined(__x86_64__)
+  if (kk_kernel_avx512_bf16.have()) kk_gemm_use16(&kk_kernel_avx512_bf16);
+  if (kk_kernel_amx.have()) kk_gemm_use16(&kk_kernel_amx);
+#endif
+  for (size_t i = 0; i < sizeof low / sizeof *low; i++) {
+    assert_int_equal(kk_gemm_precision(low[i].precision, &err), KK_OK);
+    equals_the_plain_loops(low[i].tolerance);
+  }
+  assert_int_equal(kk_gemm_precision(KK_FLOAT32, &err), KK_OK);
 }
 
 /* ---- same bits */
@@ -307,6 +325,7 @@ int main(void) {
     cmocka_unit_test(cell_is_a_layer_of_one_step),
   };
   const struct CMUnitTest once[] = {
+    cmocka_unit_test(layer_equals_plain_loops_in_bfloat16),
     cmocka_unit_test(without_a_tape_memory_does_not_grow_with_the_gates),
     cmocka_unit_test(bad_lengths_are_refused),
     cmocka_unit_test(exp_is_within_two_units_in_the_last_place),
