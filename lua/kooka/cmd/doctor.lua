@@ -7,8 +7,9 @@ local doctor = { about = "measure the machine and say what holds it back" }
 
 doctor.usage = [[
 usage: kooka doctor [--json]
-Measures the float32 peak and the memory's bandwidth with one thread and with all, names the OpenBLAS kernel in use and
-warns of settings that cost speed. Takes about a second.
+Measures with one thread and with all what the processor reaches in float32, bfloat16, int8 and AMX tiles, and how fast
+caches and memory are read; names the kernels that compute products and warns of settings that cost speed. Takes about two
+seconds.
 ]]
 
 --- run(args) -> exit status
