@@ -4,6 +4,7 @@ Started as `python -u peer.py THREADS tuned|installed wall|cpu`. Reads lines `ru
 `SECONDS PEAK_BYTES LABEL`, or `error TEXT`; `drop` releases what was made and answers `dropped`. The first run of a
 name makes its inputs and works once untimed. PEAK_BYTES is the resident memory of this process at its highest since then.
 """
+import contextlib
 import ctypes
 import gc
 import sys
@@ -42,9 +43,21 @@ def peak():
     return 0
 
 
-def backward(loss_of, params):
+def autocast(z):
+    """A maker of contexts for the forward pass: bfloat16 where z asks for it."""
+    wanted = int(z.get("bf16", 0)) > 0
+    return lambda: torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted)
+
+
+def torch_label(z):
+    return TORCH + (", bf16" if int(z.get("bf16", 0)) > 0 else "")
+
+
+def backward(loss_of, params, context=contextlib.nullcontext):
     def step():
-        loss_of().backward()
+        with context():
+            loss = loss_of()
+        loss.backward()
         for p in params:
             p.grad = None
     return step
@@ -54,7 +67,7 @@ def lstm(z):
     T, B, D, H = (int(z[k]) for k in "TBDH")
     layer = nn.LSTM(D, H)
     x = torch.randn(T, B, D, requires_grad=True)
-    return backward(lambda: layer(x)[0].sum(), list(layer.parameters()) + [x]), TORCH
+    return backward(lambda: layer(x)[0].float().sum(), list(layer.parameters()) + [x], autocast(z)), torch_label(z)
 
 
 def shared_mask(x, p):
@@ -71,7 +84,7 @@ class WeightDropLstm(nn.Module):
         self.cell.weight_hh_l0 = w.data.clone()
 
     def forward(self, x, state):
-        self.cell.weight_hh_l0 = F.dropout(self.raw, self.p)
+        self.cell.weight_hh_l0 = F.dropout(self.raw, self.p) if self.training else self.raw.detach()
         return self.cell(x, state)
 
 
@@ -126,13 +139,16 @@ class Encoder(nn.Module):
 
     def forward(self, ids, state):
         w = self.embedding
-        keep = w.new_empty(w.size(0), 1).bernoulli_(1 - self.embed_p).div_(1 - self.embed_p)
-        x = shared_mask(F.embedding(ids, w * keep), self.input_p)
+        if self.training:
+            w = w * w.new_empty(w.size(0), 1).bernoulli_(1 - self.embed_p).div_(1 - self.embed_p)
+        x = F.embedding(ids, w)
+        if self.training:
+            x = shared_mask(x, self.input_p)
         new = []
         for i, layer in enumerate(self.layers):
             x, (h, c) = layer(x, state[i] if state else None)
             new.append((h.detach(), c.detach()))
-            if i < len(self.layers) - 1:
+            if self.training and i < len(self.layers) - 1:
                 x = shared_mask(x, self.hidden_p)
         return x, new
 
@@ -154,16 +170,17 @@ def lm(z, **cell):
     params = list(enc.parameters()) + [bias]
     opt = adam(params)
     x, y = torch.randint(0, V, (T, B)), torch.randint(0, V, (T, B))
-    kept = {"state": None}
+    kept, context = {"state": None}, autocast(z)
 
     def step():
-        raw, kept["state"] = enc(x, kept["state"])
-        h = shared_mask(raw, .1)
-        loss = F.cross_entropy(F.linear(h, enc.embedding, bias).view(-1, V), y.view(-1))
-        loss = loss + 2 * h.pow(2).mean() + (raw[1:] - raw[:-1]).pow(2).mean()
+        with context():
+            raw, kept["state"] = enc(x, kept["state"])
+            h = shared_mask(raw, .1)
+            loss = F.cross_entropy(F.linear(h, enc.embedding, bias).view(-1, V), y.view(-1))
+            loss = loss + 2 * h.pow(2).mean() + (raw[1:] - raw[:-1]).pow(2).mean()
         loss.backward()
         update(params, opt)
-    return step, TORCH
+    return step, torch_label(z)
 
 
 def qrnn(z):
@@ -171,36 +188,62 @@ def qrnn(z):
     return step, label + ", loop over time"
 
 
+def tweet_lengths(z):
+    B, low, high, curve = int(z["B"]), int(z["low"]), int(z["high"]), float(z["curve"])
+    return [int(low + (high - low) * ((B - i) / (B - 1) if B > 1 else .5) ** curve + .5) for i in range(1, B + 1)]
+
+
+class Classifier(nn.Module):
+    """Concat pooling over the encoder's states of a padded batch, and a small head."""
+    def __init__(self, z, lens):
+        super().__init__()
+        E, T = int(z["E"]), max(lens)
+        self.encoder = Encoder(z, .05, .4, .3, .5)
+        self.head = nn.Sequential(nn.BatchNorm1d(3 * E), nn.Dropout(.4), nn.Linear(3 * E, 50), nn.ReLU(),
+                                  nn.BatchNorm1d(50), nn.Dropout(.1), nn.Linear(50, 2))
+        self.n = torch.tensor(lens)
+        self.mask = (torch.arange(T)[:, None] < self.n[None, :])[:, :, None]
+        self.rows = torch.arange(len(lens))
+
+    def forward(self, x):
+        h, _ = self.encoder(x, None)
+        top = h.masked_fill(~self.mask, -1e9).max(0)[0]
+        mean = (h * self.mask).sum(0) / self.n[:, None]
+        return self.head(torch.cat([h[self.n - 1, self.rows], top, mean], 1))
+
+
 def classifier(z):
-    V, E, B = int(z["V"]), int(z["E"]), int(z["B"])
-    low, high, curve = int(z["low"]), int(z["high"]), float(z["curve"])
-    lens = [int(low + (high - low) * ((B - i) / (B - 1)) ** curve + .5) for i in range(1, B + 1)]
-    T = max(lens)
-    enc = Encoder(z, .05, .4, .3, .5)
-    head = nn.Sequential(nn.BatchNorm1d(3 * E), nn.Dropout(.4), nn.Linear(3 * E, 50), nn.ReLU(),
-                         nn.BatchNorm1d(50), nn.Dropout(.1), nn.Linear(50, 2))
-    params = list(enc.parameters()) + list(head.parameters())
+    V, B = int(z["V"]), int(z["B"])
+    lens = tweet_lengths(z)
+    model, context = Classifier(z, lens), autocast(z)
+    params = list(model.parameters())
     opt = adam(params)
-    x, y = torch.randint(0, V, (T, B)), torch.randint(0, 2, (B,))
-    n = torch.tensor(lens)
-    mask = (torch.arange(T)[:, None] < n[None, :])[:, :, None]
-    rows = torch.arange(B)
+    x, y = torch.randint(0, V, (max(lens), B)), torch.randint(0, 2, (B,))
 
     def step():
-        h, _ = enc(x, None)
-        top = h.masked_fill(~mask, -1e9).max(0)[0]
-        mean = (h * mask).sum(0) / n[:, None]
-        loss = F.cross_entropy(head(torch.cat([h[n - 1, rows], top, mean], 1)), y)
+        with context():
+            loss = F.cross_entropy(model(x), y)
         loss.backward()
         update(params, opt)
-    return step, TORCH + ", padded"
+    return step, torch_label(z) + ", padded"
+
+
+def message(z):
+    T = int(z["T"])
+    model, context = Classifier(z, [T]).eval(), autocast(z)
+    x = torch.randint(0, int(z["V"]), (T, 1))
+
+    def step():
+        with torch.inference_mode(), context():
+            model(x).float().softmax(1).tolist()
+    return repeated(step, 5), torch_label(z)
 
 
 def linear_ce(z):
     N, D, V = (int(z[k]) for k in "NDV")
     layer = nn.Linear(D, V)
     x, y = torch.randn(N, D, requires_grad=True), torch.randint(0, V, (N,))
-    return backward(lambda: F.cross_entropy(layer(x), y), list(layer.parameters()) + [x]), TORCH
+    return backward(lambda: F.cross_entropy(layer(x), y), list(layer.parameters()) + [x], autocast(z)), torch_label(z)
 
 
 def embedding(z):
@@ -325,8 +368,8 @@ def heads(z):
     return step, "scikit-learn %s, %d of %d persons, scaled" % (sklearn.__version__, some, users)
 
 
-CASES = {"lstm": lstm, "lm": lm, "qrnn": qrnn, "classifier": classifier, "linear_ce": linear_ce, "embedding": embedding, "matmul": matmul,
-         "adam": adam_case, "tokenizer": tokenizer, "rules": rules, "nbsvm": nbsvm, "bootstrap": bootstrap, "heads": heads}
+CASES = {"lstm": lstm, "lm": lm, "qrnn": qrnn, "classifier": classifier, "message": message, "linear_ce": linear_ce,
+         "embedding": embedding, "matmul": matmul, "adam": adam_case, "tokenizer": tokenizer, "rules": rules, "nbsvm": nbsvm, "bootstrap": bootstrap, "heads": heads}
 open_now = {}
 
 

@@ -1,8 +1,9 @@
 --- cases: what is measured, each through the modules that recipes use. A case is
 -- { sizes = {defaults}, tiny = {for tests}, unit = "ms" | "MB/s", open = function(sizes) -> step, info }
 -- step() does the work once. info: flops (of one step, each multiply-add is two), bytes (for MB/s), inner (steps a
--- sample), shared (further sizes for the peer: paths of files both sides
--- read), children (the work is done by child programs).
+-- sample), shared (further sizes for the peer: paths of files both sides read), children (the work is done by child
+-- programs), activations (bytes a token that the forward pass must keep). bf16 = true: the peer can work in bfloat16, asked by
+-- the size bf16 = 1; ours then runs in the precision that "auto" takes. peer = false: no other program does this.
 local core = require "kooka.core"
 local kooka = require "kooka"
 
@@ -27,7 +28,7 @@ local function trainer(params, loss_of)
 end
 
 cases.lstm = {
-  about = "LSTM layer, forward + backward", unit = "ms", sizes = { T = 70, B = 64, D = 400, H = 1152 }, tiny = { T = 3, B = 2, D = 5, H = 4 },
+  about = "LSTM layer, forward + backward", unit = "ms", bf16 = true, sizes = { T = 70, B = 64, D = 400, H = 1152 }, tiny = { T = 3, B = 2, D = 5, H = 4 },
   open = function(z)
     local layer = nn().lstm { inputs = z.D, hidden = z.H }
     local x = core.randn(z.T, z.B, z.D, random "lstm"):keep():param()
@@ -47,8 +48,15 @@ local function widths(z)
   return flops
 end
 
+-- Floats a token: the embedded word, and gates, cell and output of each layer.
+local function activations(z)
+  local n = z.E
+  for i = 1, z.L do n = n + 6 * (i == z.L and z.E or z.H) end
+  return 4 * n
+end
+
 cases.lm = {
-  about = "AWD-LSTM language model: a training step", unit = "ms", sizes = { V = 8000, E = 200, H = 512, L = 3, T = 70, B = 64 },
+  about = "AWD-LSTM language model: a training step", unit = "ms", bf16 = true, sizes = { V = 8000, E = 200, H = 512, L = 3, T = 70, B = 64 },
   tiny = { V = 40, E = 4, H = 6, L = 2, T = 3, B = 2 },
   open = function(z)
     local model = nn().language_model { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L }
@@ -60,12 +68,12 @@ cases.lm = {
       tape:backward(loss)
       opt:step(1e-3, .9, .1)
       state = new
-    end, { flops = 3 * 2 * z.T * z.B * (widths(z) + z.E * z.V) }
+    end, { flops = 3 * 2 * z.T * z.B * (widths(z) + z.E * z.V), activations = activations(z) }
   end,
 }
 
 cases.qrnn = {
-  about = "AWD-QRNN language model: a training step", unit = "ms", sizes = { V = 30000, E = 400, H = 2304, L = 3, T = 70, B = 64 },
+  about = "AWD-QRNN language model: a training step", unit = "ms", bf16 = true, sizes = { V = 30000, E = 400, H = 2304, L = 3, T = 70, B = 64 },
   tiny = { V = 40, E = 4, H = 6, L = 2, T = 3, B = 2 },
   open = function(z)
     local model = nn().language_model { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L, cell = "qrnn" }
@@ -95,7 +103,7 @@ local function tweet_lengths(z)
 end
 
 cases.classifier = {
-  about = "classifier on tweets: a training step", unit = "ms",
+  about = "classifier on tweets: a training step", unit = "ms", bf16 = true,
   sizes = { V = 30000, E = 400, H = 1152, L = 3, B = 64, low = 5, high = 60, curve = 1.75 },
   tiny = { V = 40, E = 4, H = 6, L = 2, B = 4, low = 1, high = 3, curve = 1 },
   open = function(z)
@@ -112,8 +120,21 @@ cases.classifier = {
   end,
 }
 
+cases.message = {
+  about = "one message through a classifier, no gradient", unit = "ms", bf16 = true,
+  sizes = { V = 30000, E = 400, H = 1152, L = 3, T = 30 }, tiny = { V = 40, E = 4, H = 6, L = 2, T = 3 },
+  open = function(z)
+    local model = nn().classifier { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L }:eval()
+    local ids, lens = core.randint(1, z.V, z.T, 1, random "message"):keep(), core.tensor({ z.T }, "int32"):keep()
+    return function()
+      local scope <close> = core.scope()
+      core.softmax(model(ids, lens)):tolist()
+    end, { flops = 2 * z.T * widths(z), inner = 5 }
+  end,
+}
+
 cases.linear_ce = {
-  about = "linear + cross-entropy, forward + backward", unit = "ms", sizes = { N = 4480, D = 400, V = 30000 },
+  about = "linear + cross-entropy, forward + backward", unit = "ms", bf16 = true, sizes = { N = 4480, D = 400, V = 30000 },
   tiny = { N = 6, D = 4, V = 9 },
   open = function(z)
     local s = random "linear_ce"
@@ -249,7 +270,7 @@ cases.heads = {
 }
 
 cases.startup = {
-  about = "kooka -e \"print(1)\"", unit = "ms", sizes = {}, tiny = {},
+  about = "kooka -e \"print(1)\"", unit = "ms", peer = false, sizes = {}, tiny = {},
   open = function()
     local exe = kooka.try(core.sys.exe())
     return function()
@@ -259,27 +280,52 @@ cases.startup = {
   end,
 }
 
---- cases.suite: what `kooka bench` runs: {name, case, sizes over the defaults, repeats at most, target}.
--- target: the least ratio to PyTorch in float32 {intel =, amd =}, or at_most = milliseconds.
-cases.suite = {
-  { name = "startup", case = "startup", at_most = 10 },
+--- cases.rows: what `kooka bench` runs: {name=, case=, sizes over the defaults, repeats at most}, and further rows of the
+-- same work: bf16 (the peer in bfloat16), installed (the peer as pip installs it), memory (highest resident memory), tokens
+-- (ours alone with T times ten). Targets stand in kooka.bench.targets under the row's name.
+cases.rows = {
+  { name = "startup", case = "startup" },
   { name = "matmul 1024", case = "matmul" },
   { name = "matmul 4480x400x4608", case = "matmul", sizes = { M = 4480, K = 400, N = 4608 } },
   { name = "embedding 4480 of 30000x400", case = "embedding" },
   { name = "adam 12M", case = "adam" },
-  { name = "linear+ce 4480x400->30000", case = "linear_ce", target = { intel = 1.15, amd = 1.1 }, repeats = 5 },
-  { name = "lstm 400->1152", case = "lstm", target = { intel = 1.1, amd = 1.05 } },
-  { name = "lstm 1152->1152", case = "lstm", sizes = { D = 1152 }, target = { intel = 1.1, amd = 1.05 } },
-  { name = "lstm 1152->400", case = "lstm", sizes = { D = 1152, H = 400 }, target = { intel = 1.1, amd = 1.05 } },
-  { name = "lm small", case = "lm", target = { intel = 1.4, amd = 1.3 } },
-  { name = "lm full", case = "lm", sizes = { V = 30000, E = 400, H = 1152 }, target = { intel = 1.25, amd = 1.1 }, repeats = 3 },
-  { name = "qrnn lm", case = "qrnn", target = { intel = 2, amd = 2 }, repeats = 3 },
-  { name = "classifier tweets", case = "classifier", target = { intel = 2.2, amd = 1.8 }, repeats = 5 },
+  { name = "linear+ce", case = "linear_ce", bf16 = true, memory = true },
+  { name = "lstm 400->1152", case = "lstm", bf16 = true },
+  { name = "lstm 1152->1152", case = "lstm", sizes = { D = 1152 }, bf16 = true },
+  { name = "lstm 1152->400", case = "lstm", sizes = { D = 1152, H = 400 }, bf16 = true },
+  { name = "lm small", case = "lm", bf16 = true },
+  { name = "lm full", case = "lm", sizes = { V = 30000, E = 400, H = 1152 }, bf16 = true, installed = true, memory = true },
+  { name = "qrnn lm", case = "qrnn", bf16 = true },
+  { name = "lm tokens x10", case = "lm", sizes = { B = 8 }, tokens = true },
+  { name = "classifier padded", case = "classifier", sizes = { low = 40, high = 40 }, bf16 = true },
+  { name = "classifier tweets", case = "classifier", bf16 = true, installed = true },
+  { name = "one message", case = "message", bf16 = true },
   { name = "sentencepiece encode", case = "tokenizer" },
   { name = "rules", case = "rules" },
   { name = "nbsvm fit", case = "nbsvm" },
   { name = "bootstrap 1000", case = "bootstrap" },
   { name = "heads 1000x100x400", case = "heads", repeats = 3 },
 }
+
+local function with(entry, name, more)
+  local e = { name = name, case = entry.case, repeats = entry.repeats, memory = entry.memory, sizes = {} }
+  for k, v in pairs(entry.sizes or {}) do e.sizes[k] = v end
+  for k, v in pairs(more) do e[k] = v end
+  return e
+end
+
+--- cases.suite: cases.rows with their further rows, as entries of their own: {name, case, sizes, repeats, memory, tokens,
+-- peer = "installed" or nil}.
+cases.suite = {}
+for _, r in ipairs(cases.rows) do
+  local list = cases.suite
+  list[#list + 1] = with(r, r.name, { tokens = r.tokens })
+  if r.bf16 then
+    local e = with(r, r.name .. " bf16", {})
+    e.sizes.bf16 = 1
+    list[#list + 1] = e
+  end
+  if r.installed then list[#list + 1] = with(r, r.name .. " as installed", { peer = "installed", memory = false }) end
+end
 
 return cases

@@ -29,9 +29,10 @@ local function quiet(seconds)
   return p
 end
 
---- take(measure, patience) -> {seconds=, peak=, good=} or nil, message
--- measure() answers seconds or nil, message. peak: mean of the probes before and after. good: both were.
-function samples.take(measure, patience)
+--- take(measure, patience[, settle = 0]) -> {seconds=, peak=, good=} or nil, message
+-- measure() answers seconds or nil, message. peak: mean of the probes before and after. good: both were. settle:
+-- seconds between the work and the second probe.
+function samples.take(measure, patience, settle)
   if not samples.guard then
     local seconds, message = measure()
     return seconds and { seconds = seconds, peak = samples.best, good = true }, message
@@ -39,6 +40,7 @@ function samples.take(measure, patience)
   local before = quiet(patience)
   local seconds, message = measure()
   if not seconds then return nil, message end
+  if settle then sys.sleep(settle) end
   local after = probe()
   local least = samples.LEAST * samples.best
   return { seconds = seconds, peak = (before + after) / 2, good = before >= least and after >= least }
@@ -56,7 +58,8 @@ local Side = {}
 Side.__index = Side
 
 --- side(measure, repeats) -> side
--- Collects good samples of one side until there are `repeats`; when the tries run out, the others count too.
+-- Collects good samples of one side until there are `repeats`; when the tries run out, the others count too. side.settle:
+-- as in take.
 function samples.side(measure, repeats)
   return setmetatable({ measure = measure, want = repeats, tries = 0, most = repeats + math.max(3, repeats), good = {},
     bad = {} }, Side)
@@ -67,7 +70,7 @@ function Side:done() return self.message ~= nil or #self.good >= self.want or se
 
 --- side:sample(patience)
 function Side:sample(patience)
-  local s, message = samples.take(self.measure, patience)
+  local s, message = samples.take(self.measure, patience, self.settle)
   self.tries = self.tries + 1
   if not s then
     self.message = message or "no answer"
@@ -77,8 +80,10 @@ function Side:sample(patience)
   list[#list + 1] = s
 end
 
---- side:result() -> {median=, low=, high=, n=, dropped=, unguarded=, peak=} or nil, message
+--- side:result() -> {median=, low=, high=, n=, dropped=, unguarded=, work_at_peak=} or nil, message
 -- low and high: first and third quartile. dropped: samples not used; unguarded: used although a probe was low.
+-- work_at_peak: median of seconds times the probes' peak, for a share of it; a sample that is not guarded tells nothing
+-- of what it had, and counts with the best peak.
 function Side:result()
   local used = table.move(self.good, 1, #self.good, 1, {})
   table.sort(self.bad, function(a, b) return a.peak > b.peak end)
@@ -86,7 +91,7 @@ function Side:result()
   for i = 1, unguarded do used[#used + 1] = self.bad[i] end
   if #used == 0 then return nil, self.message or "no sample" end
   local seconds, speed = {}, {}
-  for i, s in ipairs(used) do seconds[i], speed[i] = s.seconds, s.seconds * s.peak end
+  for i, s in ipairs(used) do seconds[i], speed[i] = s.seconds, s.seconds * (s.good and s.peak or samples.best) end
   table.sort(seconds)
   table.sort(speed)
   return { median = samples.quantile(seconds, .5), low = samples.quantile(seconds, .25),

@@ -7,15 +7,17 @@ local sys = core.sys
 local bench = { about = "measure speed beside the peers" }
 
 bench.usage = [[
-usage: kooka bench [NAME...] [--json FILE] [--repeat 7] [--no-peer] [--installed] [--results FILE] [--tiny]
-       kooka bench op CASE [KEY=VALUE...] [the same options]
+usage: kooka bench [NAME...] [--json FILE] [--repeat 7] [--peer tuned] [--results FILE] [--tiny]
+       kooka bench case CASE [KEY=VALUE...] [the same options]
+       kooka bench op OP [KEY=VALUE...] [the same options]
        kooka bench list
 
-Runs all benchmarks, or those whose name contains one of NAME; `op` runs one case with sizes of your choice. Ours and
-the peer's samples alternate; the table shows medians and quartiles, build/bench.json (--json) has everything.
+Runs all benchmarks, or those whose name contains one of NAME; `case` runs one with sizes of your choice, `op` times any op
+of the library alone, forward and backward (the KEYs: letters of its signature, options; `kooka bench op` says more). Ours
+and the peer's samples alternate; the table shows medians and quartiles, build/bench.json (--json) has everything.
   --repeat N      samples of each side that count (some large ones take fewer)
-  --no-peer       ours alone; so it is too when `make bench-peers` was not run and BENCH_PYTHON is not set
-  --installed     PyTorch as pip installs it, not tuned
+  --peer WHICH    tuned (huge pages, memory kept, threads set), installed (as pip leaves it) or none (ours alone); none too
+                  when `make bench-peers` was not run and BENCH_PYTHON is not set
   --threads N     on both sides (default: as many as the process may use)
   --cpu           processor time instead of time on the clock, and so no guard: for a busy machine, with --threads 1
   --patience S    seconds to wait for a quiet processor before each sample (default 2)
@@ -23,8 +25,9 @@ the peer's samples alternate; the table shows medians and quartiles, build/bench
   --tiny          the smallest sizes, to test the program
 ]]
 
-local VALUES = { json = true, ["repeat"] = true, results = true, patience = true, threads = true }
+local VALUES = { json = true, ["repeat"] = true, results = true, patience = true, threads = true, peer = true }
 local FLAGS = { cpu = true, ["no-peer"] = true, installed = true, tiny = true }
+local PEERS = { tuned = true, installed = true, none = true }
 
 local function refuse(format, ...)
   io.stderr:write("kooka bench: ", format:format(...), "\n")
@@ -32,7 +35,7 @@ local function refuse(format, ...)
 end
 
 local function parse(args)
-  local o, words, i = { ["repeat"] = "7", patience = "2" }, {}, 1
+  local o, words, i = { ["repeat"] = "7", patience = "2", peer = "tuned" }, {}, 1
   while args[i] do
     local name = args[i]:match("^%-%-(.+)$")
     if name == "help" or args[i] == "-h" then
@@ -52,6 +55,8 @@ local function parse(args)
   end
   o.repeats, o.patience = math.tointeger(tonumber(o["repeat"])), tonumber(o.patience)
   if not o.repeats or o.repeats < 1 then return refuse("--repeat is %s, expected an integer of 1 or more", o["repeat"]) end
+  if o["no-peer"] then o.peer = "none" elseif o.installed then o.peer = "installed" end
+  if not PEERS[o.peer] then return refuse("--peer is %s, expected tuned, installed or none", o.peer) end
   if not o.patience or o.patience < 0 then return refuse("--patience wants seconds, 0 or more") end
   local threads = o.threads and math.tointeger(tonumber(o.threads))
   if o.threads and not (threads and threads >= 1 and threads <= 4096) then return refuse("--threads wants 1 or more") end
@@ -69,21 +74,22 @@ local function case_names()
   return names
 end
 
--- kooka bench op CASE K=V...: a list of one entry
-local function one_op(words)
+-- kooka bench case CASE K=V...: a list of one entry
+local function one_case(words)
   local name, sizes = words[2], {}
   local case = name and cases[name]
   if not (case and case.open) then
-    return refuse("op wants one of %s%s", table.concat(case_names(), ", "),
+    return refuse("case wants one of %s%s", table.concat(case_names(), ", "),
       name and require("kooka.nearest").hint(name, case_names()) or "")
   end
   local keys = {}
   for key in pairs(case.sizes) do keys[#keys + 1] = key end
+  if case.bf16 then keys[#keys + 1] = "bf16" end
   table.sort(keys)
   for i = 3, #words do
     local key, text = words[i]:match("^(%w+)=(.+)$")
     local number = math.tointeger(tonumber(text or "")) or tonumber(text or "")
-    if not key or not case.sizes[key] or not number or number <= 0 then
+    if not key or not (case.sizes[key] or case.bf16 and key == "bf16") or not number or number <= 0 then
       return refuse("%s: expected KEY=NUMBER with a key of %s", words[i], table.concat(keys, ", "))
     end
     sizes[key] = number
@@ -91,82 +97,33 @@ local function one_op(words)
   return { { name = table.concat(words, " ", 2), case = name, sizes = sizes } }
 end
 
-local function chosen(words)
-  if words[1] == "op" then return one_op(words) end
-  if #words == 0 then return cases.suite end
+-- The entries of the suite that the words name, each with the peer that was asked for.
+local function named(words, o)
   local list = {}
   for _, entry in ipairs(cases.suite) do
-    for _, word in ipairs(words) do
-      if entry.name:find(word, 1, true) then
-        list[#list + 1] = entry
-        break
-      end
-    end
+    local wanted = #words == 0
+    for _, word in ipairs(words) do wanted = wanted or entry.name:find(word, 1, true) ~= nil end
+    if wanted and (o.peer == "tuned" or not entry.peer) then list[#list + 1] = entry end
   end
   if #list == 0 then return refuse("no benchmark is called %s; `kooka bench list` names them", table.concat(words, " ")) end
+  if o.peer ~= "installed" then return list end
+  for i, entry in ipairs(list) do
+    local e = {}
+    for k, v in pairs(entry) do e[k] = v end
+    e.name, e.peer = entry.name .. " as installed", "installed"
+    list[i] = e
+  end
   return list
 end
 
--- The highest resident memory of this process since reset_peak(), or nil.
-local function reset_peak()
-  core.machine.trim()
-  local f = io.open("/proc/self/clear_refs", "w")
-  if f then
-    f:write("5")
-    f:close()
+local function chosen(words, o)
+  if words[1] == "case" then return one_case(words) end
+  if words[1] == "op" then
+    local entry, message = require("kooka.bench.ops").entry(table.move(words, 2, #words, 1, {}))
+    if not entry then return refuse("%s", message) end
+    return { entry }
   end
-end
-
-local function peak_memory()
-  local kb = (sys.read_file("/proc/self/status") or ""):match("VmHWM:%s*(%d+)")
-  return kb and math.tointeger(tonumber(kb)) * 1024 or nil
-end
-
-local function timer(step, inner, clock)
-  return function()
-    local from = clock()
-    for _ = 1, inner do step() end
-    return (clock() - from) / inner
-  end
-end
-
--- Runs one entry: ours and the peer's samples by turns. Answers a record.
-local function measure(entry, o, peer, kind)
-  local case, sizes = cases[entry.case], {}
-  for k, v in pairs(o.tiny and cases[entry.case].tiny or case.sizes) do sizes[k] = v end
-  for k, v in pairs(not o.tiny and entry.sizes or {}) do sizes[k] = v end
-  collectgarbage()
-  reset_peak()
-  -- no target fits tiny sizes
-  if o.tiny then entry = { name = entry.name, case = entry.case, repeats = entry.repeats } end
-  local step, info = case.open(sizes)
-  step()                                       -- warms up, and has the memory of a step
-  local more = { sizes = sizes, kind = kind, memory = peak_memory() }
-  local repeats = math.min(o.repeats, entry.repeats or o.repeats)
-  local ours = samples.side(timer(step, info.inner or 1, o.cpu and not info.children and os.clock or sys.now), repeats)
-  local asked = {}
-  for k, v in pairs(sizes) do asked[k] = v end
-  for k, v in pairs(info.shared or {}) do asked[k] = v end
-  local theirs = peer and samples.side(function()
-    local seconds, bytes, label = peer:run(entry.case, asked)
-    if not seconds then return nil, bytes end
-    more.peer_memory, more.peer_name = bytes, label
-    return seconds
-  end, repeats)
-  while not ours:done() or theirs and not theirs:done() do
-    if not ours:done() then ours:sample(o.patience) end
-    if theirs and not theirs:done() then
-      theirs:sample(o.patience)
-      sys.sleep(.01)                           -- its threads spin a moment before they sleep
-    end
-    if sys.stopped() then error("interrupted", 0) end
-  end
-  if peer then peer:drop() end
-  local theirs_result
-  if theirs then
-    theirs_result, more.note = theirs:result()
-  end
-  return require("kooka.bench.results").record(entry, case, info, assert(ours:result()), theirs_result, more)
+  return named(words, o)
 end
 
 local function write_json(path, records)
@@ -178,14 +135,25 @@ local function write_json(path, records)
   return sys.write_file(path, core.json.encode(core.json.array(records), { pretty = true }) .. "\n")
 end
 
-local function open_peer(o)
-  if o["no-peer"] then
-    print("peer         none wanted")
-    return nil
+-- The peers, each started when it is first wanted: peers(which) -> a kooka.bench.peer, or a text that says why not.
+local function peers_of(o)
+  local started = {}
+  local function get(which)
+    if which == "none" then return "none wanted" end
+    if started[which] == nil then
+      local p, message = require("kooka.bench.peer").start { installed = which == "installed", cpu = o.cpu }
+      started[which] = p or message
+      print(("%-12s %s"):format("peer", p and p.versions .. (which == "installed" and ", as installed" or ", tuned")
+        or "missing, ours alone: " .. message))
+    end
+    return started[which]
   end
-  local peer, message = require("kooka.bench.peer").start { installed = o.installed, cpu = o.cpu }
-  print("peer         " .. (peer and peer.versions or "missing, ours alone: " .. message))
-  return peer
+  local function close()
+    for _, p in pairs(started) do
+      if type(p) == "table" then p:close() end
+    end
+  end
+  return get, close
 end
 
 -- The commit that is measured, with a + when files differ from it.
@@ -194,38 +162,12 @@ local function commit()
   return git and git.revision:sub(1, 12) .. (git.changed and "+" or "") or "unknown"
 end
 
-local function run_all(list, o)
-  local machine, results = require "kooka.bench.machine", require "kooka.bench.results"
-  local facts = machine.facts(o.tiny and { bytes = 1 << 20, seconds = .005 } or nil)
-  local head = machine.lines(facts)
-  for _, line in ipairs(head) do print(line) end
-  local peer = open_peer(o)
-  local _ <close> = setmetatable({}, { __close = function() if peer then peer:close() end end })
-  samples.guard = not o.cpu
-  samples.calibrate(o.tiny and .01 or 1)
-  local title = machine.name(facts) .. (o.cpu and ", processor time" or "")
-  local records, stream, failed = {}, results.stream(), 0
-  local stamp = { date = os.date("!%Y-%m-%d"), commit = commit() }
-  for _, entry in ipairs(list) do
-    local ok, record = xpcall(measure, debug.traceback, entry, o, peer, facts.vendor == "AuthenticAMD" and "amd" or "intel")
-    if ok then
-      records[#records + 1] = record
-      stream:row(results.row(record))
-    elseif sys.stopped() then
-      error("interrupted", 0)
-    else
-      failed = failed + 1
-      io.stderr:write(("kooka bench: %s failed: %s\n"):format(entry.name, record))
-    end
-    local json = o.json or not (o.tiny or list ~= cases.suite) and "build/bench.json"
-    if json then require("kooka").try(write_json(json, records)) end
-    if o.results then require("kooka").try(results.write(o.results, title, head, records, stamp)) end
-  end
+local function summary(records, failed, o)
   local met, missed, all, bad = 0, 0, 0, 0
   for _, r in ipairs(records) do
     if r.pass == true then met = met + 1 elseif r.pass == false then missed = missed + 1 end
     for _, s in ipairs { r.spread, r.peer_spread } do
-      all, bad = all + s.n + s.dropped, bad + s.dropped + s.unguarded
+      if not s.single then all, bad = all + s.n + s.dropped, bad + s.dropped + s.unguarded end
     end
   end
   if o.cpu then
@@ -235,6 +177,52 @@ local function run_all(list, o)
       samples.best))
   end
   print(("%d targets met, %d missed, %d benchmarks failed"):format(met, missed, failed))
+end
+
+-- What --results needs to know of the lines that a section may have: those of the suite, with either peer.
+local function known_lines(words)
+  if words[1] == "op" or words[1] == "case" then return nil end
+  local names = require("kooka.bench.results").names(cases.suite)
+  for i = 1, #names do names[#names + 1] = names[i] .. " as installed" end
+  return names
+end
+
+local function run_all(list, o, words)
+  local machine, results, measure = require "kooka.bench.machine", require "kooka.bench.results", require "kooka.bench.measure"
+  local facts = machine.facts(o.tiny and { bytes = 1 << 20, seconds = .005 } or nil)
+  local head = machine.lines(facts)
+  for _, line in ipairs(head) do print(line) end
+  local peer, close = peers_of(o)
+  local _ <close> = setmetatable({}, { __close = close })
+  if o.peer == "none" then print("peer         none wanted") elseif not list[1].op then peer(o.peer) end
+  samples.guard = not o.cpu
+  samples.calibrate(o.tiny and .01 or 1)
+  local title = machine.name(facts) .. (o.cpu and ", processor time" or "")
+  local stamp = { date = os.date("!%Y-%m-%d"), commit = commit() }
+  local command, known = "kooka bench " .. o.command, known_lines(words)
+  local records, stream, failed = {}, results.stream(), 0
+  local json = o.json or not o.tiny and #words == 0 and "build/bench.json"
+  for _, entry in ipairs(list) do
+    local ok, made = xpcall(function()
+      if entry.op then return require("kooka.bench.ops").measure(entry, o) end
+      return measure.entry(entry, o, cases[entry.case].peer == false or peer(entry.peer or o.peer), not o.tiny and facts.kind or nil)
+    end, function(message) return entry.op and tostring(message):gsub("^[%w_/.]+:%d+: ", "") or debug.traceback(message) end)
+    if ok then
+      for _, r in ipairs(made) do
+        r.date, r.commit, r.command, r.machine = stamp.date, stamp.commit, command, facts
+        records[#records + 1] = r
+        stream:row(results.row(r))
+      end
+    elseif sys.stopped() then
+      error("interrupted", 0)
+    else
+      failed = failed + 1
+      io.stderr:write(("kooka bench: %s failed: %s\n"):format(entry.name, made))
+    end
+    if json then require("kooka").try(write_json(json, records)) end
+    if o.results then require("kooka").try(results.write(o.results, title, head, records, stamp, known)) end
+  end
+  summary(records, failed, o)
   return failed == 0 and 0 or 1
 end
 
@@ -251,9 +239,10 @@ function bench.run(args)
     for _, entry in ipairs(cases.suite) do print(("%-28s %s"):format(entry.name, cases[entry.case].about)) end
     return 0
   end
-  local list, status = chosen(words)
+  local list, status = chosen(words, o)
   if not list then return status end
-  return run_all(list, o)
+  o.command = table.concat(args, " ")
+  return run_all(list, o, words)
 end
 
 return bench
