@@ -139,10 +139,10 @@ end
 local function peers_of(o)
   local started = {}
   local function get(which)
-    if which == "none" then return "none wanted" end
+    if which == "none" then return "no peer wanted" end
     if started[which] == nil then
       local p, message = require("kooka.bench.peer").start { installed = which == "installed", cpu = o.cpu }
-      started[which] = p or message
+      started[which] = p or "no peer here"
       print(("%-12s %s"):format("peer", p and p.versions .. (which == "installed" and ", as installed" or ", tuned")
         or "missing, ours alone: " .. message))
     end
