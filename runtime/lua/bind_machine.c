@@ -4,10 +4,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "linalg/blas.h"
-#if __has_include("linalg/kernel.h")
 #include "linalg/gemm.h"
-#include "linalg/kernel.h"
-#endif
 #include "linalg/peak.h"
 #include "lua/lua_util.h"
 
@@ -76,13 +73,9 @@ static int machine_variant(lua_State *L) {
 }
 
 static int machine_kernel(lua_State *L) {
-#ifdef KK_KERNEL_H
   kk_err e;
   if (kk_gemm_ready(&e)) return kk_lua_fail(L, &e);
   lua_pushstring(L, kk_gemm_kernel());
-#else
-  lua_pushstring(L, "OpenBLAS");
-#endif
   return 1;
 }
 
@@ -115,8 +108,8 @@ static const kk_reg machine_funcs[] = {
    "machine.variant([{kind = \"float32\"}]) -> name or nil\nThe instructions that peak uses: \"avx512f\", \"avx2+fma\", \"portable\", ...; nil when "
    "there are none of the kind."},
   {"kernel", machine_kernel,
-   "machine.kernel() -> name\nWhat computes matrix products: one of our own kernels, or OpenBLAS. Raises when KOOKA_KERNEL names one that is "
-   "not there."},
+   "machine.kernel() -> \"avx512\", \"avx2\", \"neon\" or \"portable\"\nWhich of our kernels computes matrix products: the best that "
+   "the processor has, or what the environment's KOOKA_KERNEL names. Raises when that one cannot run here."},
   {"blas", machine_blas,
    "machine.blas() -> core, config | nil, message, code\nOpens OpenBLAS: the kernel it chose and what it says of itself."},
   {"trim", machine_trim, "machine.trim()\nGives the memory that is kept for reuse back to the system."},

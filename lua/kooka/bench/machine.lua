@@ -92,6 +92,12 @@ function machine.warnings(f)
   if f.threads > 1 and f.peak_all < .85 * math.min(f.threads, f.allowed) * f.peak_one then
     warn("%d threads reach only %.2f times the peak of one: the cores are shared, or taken", f.threads, f.peak_all / f.peak_one)
   end
+  local kernel = f.environment.KOOKA_KERNEL
+  if f.kernel_message then
+    warn("no products: %s", f.kernel_message)
+  elseif kernel and kernel ~= "" then
+    warn("KOOKA_KERNEL=%s: products take that kernel, whether or not it is the best here", kernel)
+  end
   if not f.blas_core then warn("OpenBLAS cannot be opened: %s", f.blas_config) end
   return out
 end
@@ -133,7 +139,7 @@ end
 
 --- facts([{bytes = 2^28, seconds = .1}]) -> table
 -- cpu, vendor, family, model, kind, features, cores, allowed (cores that this process may use), threads, memory, caches,
--- huge_pages, environment (as the user set it), load (1 minute), kernel (of matrix products), peaks (by kind: variant, one,
+-- huge_pages, environment (as the user set it), load (1 minute), kernel (of matrix products; else kernel_message), peaks (by kind: variant, one,
 -- all; operations in 1e9 a second, best of five), peak_one and peak_all (those of float32), read (a list: level, bytes a thread, one,
 -- all; GB/s), bandwidth_one and bandwidth_all (GB/s, triad), blas_core, blas_config, system, warnings (a list of sentences).
 -- "one" is one thread, "all" is all of them. Takes a second or two.
@@ -144,11 +150,13 @@ function machine.facts(o)
   local f = { cpu = seen.cpu, family = cpuinfo:match("cpu family%s*:%s*(%d+)"), model = cpuinfo:match("model%s*:%s*(%d+)"),
     vendor = cpuinfo:match("vendor_id%s*:%s*(%S+)"), features = core.json.array(features(cpuinfo)), cores = seen.cores,
     allowed = allowed(seen.cores), threads = sys.threads(), memory = seen.memory, system = seen.system, huge_pages = huge_pages(),
-    environment = {}, caches = core.json.array(caches()), kernel = core.machine.kernel(), variant = core.machine.variant(),
+    environment = {}, caches = core.json.array(caches()), variant = core.machine.variant(),
     load = tonumber((sys.read_file("/proc/loadavg") or ""):match("^(%S+)")) }
   for _, name in ipairs { "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "GLIBC_TUNABLES", "KOOKA_KERNEL" } do
     f.environment[name] = environment(name)
   end
+  local known, kernel = pcall(core.machine.kernel)
+  f.kernel, f.kernel_message = known and kernel or nil, not known and kernel or nil
   f.peaks = peaks(seconds)
   f.peak_one, f.peak_all = f.peaks.float32.one, f.peaks.float32.all
   f.read = reads(f.caches, seconds)
@@ -192,8 +200,8 @@ function machine.lines(f)
   line("reads", "GB/s on 1 thread and %d: %s", f.threads, table.concat(levels, "; "))
   line("memory", "%.1f GB/s on 1 thread, %.1f on %d (triad); %.1f GB; huge pages %s", f.bandwidth_one, f.bandwidth_all, f.threads,
     (f.memory or 0) / 1e9, f.huge_pages or "unknown")
-  line("products", "kernel %s", f.kernel)
-  line("OpenBLAS", "%s, called on one thread inside our pool; %s", f.blas_core or "none", f.blas_config or "")
+  line("products", "by our own kernel %s", f.kernel or "none")
+  line("OpenBLAS", "%s (LAPACK), called on one thread inside our pool; %s", f.blas_core or "none", f.blas_config or "")
   for _, text in ipairs(f.warnings) do line("warning", "%s", text) end
   return out
 end
