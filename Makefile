@@ -101,6 +101,10 @@ bench-peers: ## installs the peers of make bench into build/venv (1.7 GB)
 	python3 -m venv build/venv
 	build/venv/bin/pip install torch==2.13.0
 	build/venv/bin/pip install scikit-learn sentencepiece torchvision==0.28.0 fastai
+	build/venv/bin/python -c "import torch, sklearn, sentencepiece, fastai.text.core; print('peers: PyTorch', torch.__version__)"
+
+bench-readme: ## copies the results that have a target into README.md
+	$(LUA) tests/bench/readme_table.lua
 
 lint: ## layers, banned calls, luacheck, help texts, format of files
 	$(LUA) tests/lint.lua
@@ -111,5 +115,5 @@ clean: ## remove what make built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile tests/tests.mk | expand -t 16
 
-.PHONY: all demo test rock install-rock install bench bench-peers lint clean help FORCE
+.PHONY: all demo test rock install-rock install bench bench-peers bench-readme lint clean help FORCE
 .DELETE_ON_ERROR:

@@ -139,10 +139,10 @@ end
 
 --- facts([{bytes = 2^28, seconds = .1}]) -> table
 -- cpu, vendor, family, model, kind, features, cores, allowed (cores that this process may use), threads, memory, caches,
--- huge_pages, environment (as the user set it), load (1 minute), kernel (of matrix products; else kernel_message), peaks (by kind: variant, one,
--- all; operations in 1e9 a second, best of five), peak_one and peak_all (those of float32), read (a list: level, bytes a thread, one,
--- all; GB/s), bandwidth_one and bandwidth_all (GB/s, triad), blas_core, blas_config, system, warnings (a list of sentences).
--- "one" is one thread, "all" is all of them. Takes a second or two.
+-- huge_pages, environment (as the user set it), load (1 minute), kernel (of matrix products; else kernel_message: why none),
+-- peaks (by kind: variant, one, all; operations in 1e9 a second, best of five), peak_one and peak_all (those of float32),
+-- read (a list: level, bytes a thread, one, all; GB/s), bandwidth_one and bandwidth_all (GB/s, triad), blas_core,
+-- blas_config, system, warnings (a list of sentences). "one" is one thread, "all" is all of them. Takes a second or two.
 function machine.facts(o)
   o = o or {}
   local seen, cpuinfo = sys.machine(), sys.read_file("/proc/cpuinfo") or ""
