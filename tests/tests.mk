@@ -40,4 +40,9 @@ asan-run: all test-build
 test-rocks: all ## installs the rocks into a fresh tree without network and runs them
 	$(LUA) tests/rocks/run.lua --build $(B)
 
-.PHONY: test-rocks test-build asan asan-run
+test-callgrind: $(B)/kooka ## instructions of three small pieces of work against those written down; needs valgrind
+	$(LUA) tests/bench/callgrind.lua --build $(B)
+callgrind-counts: $(B)/kooka ## writes those counts anew, after a change that was meant
+	$(LUA) tests/bench/callgrind.lua --build $(B) --write
+
+.PHONY: test-rocks test-build asan asan-run test-callgrind callgrind-counts
