@@ -33,7 +33,7 @@ function TestBench:test_every_benchmark_at_tiny_size_without_a_peer_is_a_record_
     lu.assertEquals(#r.date, 10)
   end
   for _, e in ipairs(cases.suite) do
-    if not e.peer then suite[#suite + 1] = e end
+    if not e.peer and not e.from then suite[#suite + 1] = e end
   end
   lu.assertEquals(names, results.names(suite))
   local text = sys.read_file(self.dir .. "/R.md")
@@ -124,6 +124,48 @@ function TestBench:test_a_missing_peer_is_said_once_and_ours_are_measured()
     { cwd = self.dir, env = { BENCH_PYTHON = "/nowhere/python" } })
   lu.assertEquals(status, 0)
   lu.assertStrContains(out, "missing, ours alone")
+end
+
+-- A program that answers as tests/bench/peer.py does: always two seconds and a gigabyte.
+local PEER = [[
+#!/bin/sh
+echo "ready Stone, $*"
+while read -r word rest; do
+  case $word in drop) echo dropped ;; *) echo "2 1000000000 Stone ${rest%% *}" ;; esac
+done
+]]
+
+function TestBench:stone_peer()
+  assert(sys.mkdir_p(self.dir .. "/tests/bench"))
+  assert(sys.write_file(self.dir .. "/tests/bench/peer.py", ""))
+  assert(sys.write_file(self.dir .. "/python", PEER))
+  assert(os.execute("chmod +x " .. self.dir .. "/python"))
+  return { BENCH_PYTHON = self.dir .. "/python" }
+end
+
+function TestBench:test_ours_and_a_peer_side_by_side_also_in_bfloat16_as_installed_and_in_memory()
+  lu.skipIf(not helper.kooka, "the program kooka is not beside the module")
+  local env = self:stone_peer()
+  local status, out, err = helper.run({ "bench", "lm full", "one message", "--tiny", "--repeat", "1", "--patience", "0", "--json",
+    "b.json" }, { cwd = self.dir, env = env })
+  lu.assertEquals({ status, err }, { 0, "" })
+  lu.assertStrContains(out, "peer         Stone, -u tests/bench/peer.py")
+  lu.assertStrContains(out, "as installed")
+  local by = {}
+  for _, r in ipairs(json_of(self.dir .. "/b.json")) do by[r.name] = r end
+  for _, name in ipairs { "lm full", "lm full bf16", "lm full bf16 : float32", "lm full as installed", "one message" } do
+    lu.assertEquals(by[name].peer, 2000, name)
+    lu.assertAlmostEquals(by[name].ratio, 2000 / by[name].ours, 1e-6)
+  end
+  lu.assertEquals(by["lm full memory"].peer, 1000)
+  lu.assertAlmostEquals(by["lm full memory"].ratio, by["lm full memory"].ours / 1000, 1e-6)
+  lu.assertEquals(by["lm full bf16"].sizes.bf16, 1)
+  lu.assertNil(by["lm full"].sizes.bf16)
+  status, out = helper.run({ "bench", "one message", "--tiny", "--repeat", "1", "--patience", "0", "--peer", "installed" },
+    { cwd = self.dir, env = env })
+  lu.assertEquals(status, 0)
+  lu.assertStrContains(out, "one message as installed")
+  lu.assertNil(out:find("tuned", 1, true))
 end
 
 function TestBench:test_samples_whose_probe_is_low_are_dropped_and_counted()
@@ -271,8 +313,8 @@ end
 
 -- Facts of a quiet machine of two cores.
 local function quiet(more)
-  local f = { environment = {}, cores = 2, allowed = 2, threads = 2, peak_one = 100, peak_all = 195, load = .1, huge_pages = "madvise",
-    blas_core = "SkylakeX" }
+  local f = { environment = {}, cores = 2, allowed = 2, physical = 2, threads = 2, peak_one = 100, peak_all = 195, load = .1,
+    huge_pages = "madvise", blas_core = "SkylakeX" }
   for k, v in pairs(more) do f[k] = v end
   return table.concat(require("kooka.bench.machine").warnings(f), "\n")
 end
@@ -286,7 +328,8 @@ function TestMachine:test_warnings_name_what_holds_the_machine_back_and_nothing_
   lu.assertStrContains(quiet { huge_pages = "never" }, "huge pages are off")
   lu.assertStrContains(quiet { load = 3 }, "load average")
   lu.assertStrContains(quiet { peak_all = 165 }, "1.65 times the peak of one")
-  lu.assertStrContains(quiet { allowed = 1, threads = 1 }, "may use 1 of 2 cores")
+  lu.assertStrContains(quiet { allowed = 1, physical = 1, threads = 1 }, "may use 1 of 2 cores")
+  lu.assertEquals(quiet { physical = 1, peak_all = 105 }, "")              -- two threads of one core
 end
 
 function TestMachine:test_bandwidth_gives_its_memory_back()

@@ -282,7 +282,8 @@ cases.startup = {
 
 --- cases.rows: what `kooka bench` runs: {name=, case=, sizes over the defaults, repeats at most}, and further rows of the
 -- same work: bf16 (the peer in bfloat16), installed (the peer as pip installs it), memory (highest resident memory), tokens
--- (ours alone with T times ten). Targets stand in kooka.bench.targets under the row's name.
+-- (ours alone with T times ten), across (ours of the bf16 row against PyTorch in float32). Targets stand in
+-- kooka.bench.targets under the row's name.
 cases.rows = {
   { name = "startup", case = "startup" },
   { name = "matmul 1024", case = "matmul" },
@@ -294,7 +295,8 @@ cases.rows = {
   { name = "lstm 1152->1152", case = "lstm", sizes = { D = 1152 }, bf16 = true },
   { name = "lstm 1152->400", case = "lstm", sizes = { D = 1152, H = 400 }, bf16 = true },
   { name = "lm small", case = "lm", bf16 = true },
-  { name = "lm full", case = "lm", sizes = { V = 30000, E = 400, H = 1152 }, bf16 = true, installed = true, memory = true },
+  { name = "lm full", case = "lm", sizes = { V = 30000, E = 400, H = 1152 }, bf16 = true, installed = true, memory = true,
+    across = true },
   { name = "qrnn lm", case = "qrnn", bf16 = true },
   { name = "lm tokens x10", case = "lm", sizes = { B = 8 }, tokens = true },
   { name = "classifier padded", case = "classifier", sizes = { low = 40, high = 40 }, bf16 = true },
@@ -315,7 +317,7 @@ local function with(entry, name, more)
 end
 
 --- cases.suite: cases.rows with their further rows, as entries of their own: {name, case, sizes, repeats, memory, tokens,
--- peer = "installed" or nil}.
+-- peer = "installed" or nil}, or {name, from = {ours =, peer = names of lines}}.
 cases.suite = {}
 for _, r in ipairs(cases.rows) do
   local list = cases.suite
@@ -324,6 +326,9 @@ for _, r in ipairs(cases.rows) do
     local e = with(r, r.name .. " bf16", {})
     e.sizes.bf16 = 1
     list[#list + 1] = e
+  end
+  if r.across then
+    list[#list + 1] = { name = r.name .. " bf16 : float32", from = { ours = r.name .. " bf16", peer = r.name } }
   end
   if r.installed then list[#list + 1] = with(r, r.name .. " as installed", { peer = "installed", memory = false }) end
 end

@@ -36,6 +36,14 @@ local function allowed(cores)
   return n > 0 and math.min(n, cores) or cores
 end
 
+-- Cores behind the processors that this process may use: two threads of one core do not compute twice as fast.
+local function physical(processors)
+  local list = sys.read_file("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list") or ""
+  local n = 0
+  for first, last in list:gmatch("(%d+)%-?(%d*)") do n = n + (tonumber(last) or tonumber(first)) - tonumber(first) + 1 end
+  return math.max(1, processors // math.max(1, n))
+end
+
 -- Bytes of the data caches of the first processor: list by level, as far as the system tells.
 local function caches()
   local seen, out = {}, {}
@@ -89,7 +97,7 @@ function machine.warnings(f)
   if f.load and f.load > .5 then
     warn("the load average of the last minute is %.1f: measured speeds are what other programs leave", f.load)
   end
-  if f.threads > 1 and f.peak_all < .85 * math.min(f.threads, f.allowed) * f.peak_one then
+  if f.threads > 1 and f.peak_all < .85 * math.min(f.threads, f.physical) * f.peak_one then
     warn("%d threads reach only %.2f times the peak of one: the cores are shared, or taken", f.threads, f.peak_all / f.peak_one)
   end
   local kernel = f.environment.KOOKA_KERNEL
@@ -138,18 +146,20 @@ function machine.kind(f)
 end
 
 --- facts([{bytes = 2^28, seconds = .1}]) -> table
--- cpu, vendor, family, model, kind, features, cores, allowed (cores that this process may use), threads, memory, caches,
--- huge_pages, environment (as the user set it), load (1 minute), kernel (of matrix products; else kernel_message: why none),
--- peaks (by kind: variant, one, all; operations in 1e9 a second, best of five), peak_one and peak_all (those of float32),
--- read (a list: level, bytes a thread, one, all; GB/s), bandwidth_one and bandwidth_all (GB/s, triad), blas_core,
--- blas_config, system, warnings (a list of sentences). "one" is one thread, "all" is all of them. Takes a second or two.
+-- cpu, vendor, family, model, kind, features, cores, allowed (those that this process may use), physical (without
+-- hyperthreads), threads, memory, caches, huge_pages, environment (as the user set it), load (1 minute), kernel (of matrix
+-- products; else kernel_message: why none), peaks (by kind: variant, one, all; operations in 1e9 a second, best of five),
+-- peak_one and peak_all (those of float32), read (a list: level, bytes a thread, one, all; GB/s), bandwidth_one and
+-- bandwidth_all (GB/s, triad), blas_core, blas_config, system, warnings (a list of sentences). "one" is one thread, "all"
+-- is all of them. Takes a second or two.
 function machine.facts(o)
   o = o or {}
   local seen, cpuinfo = sys.machine(), sys.read_file("/proc/cpuinfo") or ""
   local seconds, bytes = o.seconds or .1, o.bytes or 1 << 28
   local f = { cpu = seen.cpu, family = cpuinfo:match("cpu family%s*:%s*(%d+)"), model = cpuinfo:match("model%s*:%s*(%d+)"),
     vendor = cpuinfo:match("vendor_id%s*:%s*(%S+)"), features = core.json.array(features(cpuinfo)), cores = seen.cores,
-    allowed = allowed(seen.cores), threads = sys.threads(), memory = seen.memory, system = seen.system, huge_pages = huge_pages(),
+    allowed = allowed(seen.cores), physical = physical(allowed(seen.cores)), threads = sys.threads(),
+    memory = seen.memory, system = seen.system, huge_pages = huge_pages(),
     environment = {}, caches = core.json.array(caches()), variant = core.machine.variant(),
     load = tonumber((sys.read_file("/proc/loadavg") or ""):match("^(%S+)")) }
   for _, name in ipairs { "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "GLIBC_TUNABLES", "KOOKA_KERNEL" } do

@@ -62,6 +62,20 @@ function results.memory(r, kind)
   return judge(m, kind)
 end
 
+--- across(entry {name, from = {ours=, peer=}}, records, kind) -> list of one record, or of none
+-- Ours of one record against the peer of another, where both were measured.
+function results.across(entry, records, kind)
+  local a, b
+  for _, r in ipairs(records) do
+    if r.name == entry.from.ours then a = r end
+    if r.name == entry.from.peer then b = r end
+  end
+  if not a or not b or not b.peer then return {} end
+  return { judge({ name = entry.name, unit = a.unit, sizes = a.sizes, ours = a.ours, spread = a.spread, memory = a.memory,
+    peak_fraction = a.peak_fraction, peer = b.peer, peer_spread = b.peer_spread, peer_name = b.peer_name, peer_memory = b.peer_memory,
+    peer_peak_fraction = b.peer_peak_fraction, ratio = b.peer / a.ours }, kind) }
+end
+
 --- growth(name, {few=, many=, time_few=, time_many=, memory_few=, memory_many=, info=, kind=}) -> three records
 -- Of many.T over few.T steps: the time and the memory of the process as ratios, and the bytes that each further token takes
 -- over those of its activations (info.activations).

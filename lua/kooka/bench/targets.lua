@@ -20,6 +20,7 @@ targets.rows = {
   ["lstm 1152->400 bf16"] = LAYER_BF16,
   ["lm full"] = row({ ratio = 1.25 }, { ratio = 1.1, of_peak = .88 }),
   ["lm full bf16"] = row({ ratio = 2.5 }, { ratio = 1.6 }),
+  ["lm full bf16 : float32"] = row(nil, nil, { ratio = 5.5 }),
   ["lm full memory"] = row({ share = .35 }, { share = .35 }),
   ["lm full bf16 memory"] = row({ share = .35 }, { share = .3 }),
   ["lm full as installed"] = row({ ratio = 1.9 }, nil),

@@ -107,6 +107,9 @@ local function named(words, o)
   end
   if #list == 0 then return refuse("no benchmark is called %s; `kooka bench list` names them", table.concat(words, " ")) end
   if o.peer ~= "installed" then return list end
+  for i = #list, 1, -1 do
+    if list[i].from then table.remove(list, i) end
+  end
   for i, entry in ipairs(list) do
     local e = {}
     for k, v in pairs(entry) do e[k] = v end
@@ -187,8 +190,16 @@ local function known_lines(words)
   return names
 end
 
+-- The records that an entry makes, on a machine with these facts.
+local function made_by(entry, o, facts, peer, records)
+  local kind = not o.tiny and facts.kind or nil
+  if entry.op then return require("kooka.bench.ops").measure(entry, o) end
+  if entry.from then return require("kooka.bench.results").across(entry, records, kind) end
+  return require("kooka.bench.measure").entry(entry, o, cases[entry.case].peer == false or peer(entry.peer or o.peer), kind)
+end
+
 local function run_all(list, o, words)
-  local machine, results, measure = require "kooka.bench.machine", require "kooka.bench.results", require "kooka.bench.measure"
+  local machine, results = require "kooka.bench.machine", require "kooka.bench.results"
   local facts = machine.facts(o.tiny and { bytes = 1 << 20, seconds = .005 } or nil)
   local head = machine.lines(facts)
   for _, line in ipairs(head) do print(line) end
@@ -196,17 +207,16 @@ local function run_all(list, o, words)
   local _ <close> = setmetatable({}, { __close = close })
   if o.peer == "none" then print("peer         none wanted") elseif not list[1].op then peer(o.peer) end
   samples.guard = not o.cpu
-  samples.calibrate(o.tiny and .01 or 1)
+  samples.calibrate(o.tiny and .01 or 1, .9 * math.min(facts.threads, facts.physical) * facts.peak_one)
   local title = machine.name(facts) .. (o.cpu and ", processor time" or "")
   local stamp = { date = os.date("!%Y-%m-%d"), commit = commit() }
   local command, known = "kooka bench " .. o.command, known_lines(words)
   local records, stream, failed = {}, results.stream(), 0
   local json = o.json or not o.tiny and #words == 0 and "build/bench.json"
   for _, entry in ipairs(list) do
-    local ok, made = xpcall(function()
-      if entry.op then return require("kooka.bench.ops").measure(entry, o) end
-      return measure.entry(entry, o, cases[entry.case].peer == false or peer(entry.peer or o.peer), not o.tiny and facts.kind or nil)
-    end, function(message) return entry.op and tostring(message):gsub("^[%w_/.]+:%d+: ", "") or debug.traceback(message) end)
+    local ok, made = xpcall(made_by, function(message)
+      return entry.op and tostring(message):gsub("^[%w_/.]+:%d+: ", "") or debug.traceback(message)
+    end, entry, o, facts, peer, records)
     if ok then
       for _, r in ipairs(made) do
         r.date, r.commit, r.command, r.machine = stamp.date, stamp.commit, command, facts
@@ -236,7 +246,9 @@ function bench.run(args)
     return 0
   end
   if words[1] == "list" then
-    for _, entry in ipairs(cases.suite) do print(("%-28s %s"):format(entry.name, cases[entry.case].about)) end
+    for _, entry in ipairs(cases.suite) do
+      print(("%-36s %s"):format(entry.name, entry.from and "from two of the lines above" or cases[entry.case].about))
+    end
     return 0
   end
   local list, status = chosen(words, o)
