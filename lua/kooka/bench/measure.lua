@@ -106,17 +106,18 @@ local function compare(entry, o, peer, kind)
   return list
 end
 
--- Ours at T and ten times T: how time and memory grow.
+-- Ours at T and ten times T: how time and memory grow. Memory is what came on top of what was there before.
 local function tokens(entry, o, kind)
   local few, many = sizes_of(entry, o), sizes_of(entry, o)
   many.T = 10 * few.T
   local repeats = math.min(o.repeats, entry.repeats or o.repeats)
-  local run_few, info, memory_few = open(entry, few, o)
-  local run_many, _, memory_many = open(entry, many, o)
+  local run_few, info, most_few, idle_few = open(entry, few, o)
+  local run_many, _, most_many, idle_many = open(entry, many, o)
   local a, b = samples.side(run_few, repeats), samples.side(run_many, repeats)
   alternate({ a, b }, o.patience)
-  return results.growth(entry.name, { few = few, many = many, info = info, kind = kind, memory_few = memory_few,
-    memory_many = memory_many, time_few = assert(a:result()), time_many = assert(b:result()) })
+  return results.growth(entry.name, { few = few, many = many, info = info, kind = kind,
+    memory_few = idle_few and most_few - idle_few, memory_many = idle_many and most_many - idle_many,
+    time_few = assert(a:result()), time_many = assert(b:result()) })
 end
 
 --- entry(entry, {repeats=, patience=, cpu=, tiny=}, peer, kind) -> list of records

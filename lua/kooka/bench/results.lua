@@ -76,19 +76,21 @@ function results.across(entry, records, kind)
     peer_peak_fraction = b.peer_peak_fraction, ratio = b.peer / a.ours }, kind) }
 end
 
---- growth(name, {few=, many=, time_few=, time_many=, memory_few=, memory_many=, info=, kind=}) -> three records
--- Of many.T over few.T steps: the time and the memory of the process as ratios, and the bytes that each further token takes
--- over those of its activations (info.activations).
+--- growth(name, {few=, many=, time_few=, time_many=, memory_few=, memory_many=, info=, kind=}) -> list of records
+-- Of many.T over few.T steps: the time and the memory that came on top as ratios, and the bytes that each further token takes
+-- over those of its activations (info.activations). Where the system does not tell memory: the time alone.
 function results.growth(name, g)
   local a, b = g.time_few, g.time_many
   local time = single(name .. " time", "x", b.median / a.median, g.many)
-  time.spread = { low = b.low / a.high, high = b.high / a.low, n = b.n, dropped = a.dropped + b.dropped,
+  time.spread = { low = b.low / a.high, high = b.high / a.low, n = a.n + b.n, dropped = a.dropped + b.dropped,
     unguarded = a.unguarded + b.unguarded }
-  local memory = single(name .. " memory", "x", g.memory_many / g.memory_few, g.many)
-  memory.memory = g.memory_many
-  local further = (g.many.T - g.few.T) * g.many.B
-  local bytes = single(name .. " bytes", "x", (g.memory_many - g.memory_few) / further / g.info.activations, g.many)
-  local list = { time, memory, bytes }
+  local list = { time }
+  if g.memory_few and g.memory_many then
+    list[2] = single(name .. " memory", "x", g.memory_few > 0 and g.memory_many / g.memory_few or 1, g.many)
+    list[2].memory = g.memory_many
+    local further = (g.many.T - g.few.T) * g.many.B
+    list[3] = single(name .. " bytes", "x", (g.memory_many - g.memory_few) / further / g.info.activations, g.many)
+  end
   for _, r in ipairs(list) do
     r.note = "nobody else is asked"
     judge(r, g.kind)

@@ -20,14 +20,18 @@ function samples.calibrate(seconds, least)
   repeat probe() until sys.now() > till
 end
 
--- Waits until a probe is good, for `seconds` at most.
+local IN_VAIN = 10
+local in_vain = 0        -- waits, one behind the other, that brought nothing
+
+-- Waits until a probe is good, for `seconds` at most; a tenth of that where waiting has not helped for long.
 local function quiet(seconds)
-  local till = sys.now() + seconds
+  local till = sys.now() + (in_vain < IN_VAIN and seconds or seconds / 10)
   local p = probe()
   while p < samples.LEAST * samples.best and sys.now() < till do
     sys.sleep(.02)
     p = probe()
   end
+  in_vain = p < samples.LEAST * samples.best and in_vain + 1 or 0
   return p
 end
 

@@ -20,7 +20,7 @@ and the peer's samples alternate; the table shows medians and quartiles, build/b
                   when `make bench-peers` was not run and BENCH_PYTHON is not set
   --threads N     on both sides (default: as many as the process may use)
   --cpu           processor time instead of time on the clock, and so no guard: for a busy machine, with --threads 1
-  --patience S    seconds to wait for a quiet processor before each sample (default 2)
+  --patience S    seconds to wait for a quiet processor before each sample (default 2; a tenth after ten waits in vain)
   --results FILE  puts the lines into this file's section of this machine
   --tiny          the smallest sizes, to test the program
 ]]
@@ -202,6 +202,7 @@ local function run_all(list, o, words)
   local machine, results = require "kooka.bench.machine", require "kooka.bench.results"
   local facts = machine.facts(o.tiny and { bytes = 1 << 20, seconds = .005 } or nil)
   local head = machine.lines(facts)
+  if not list[1].op then table.insert(head, 2, ("%-12s those of %s"):format("targets", facts.kind)) end
   for _, line in ipairs(head) do print(line) end
   local peer, close = peers_of(o)
   local _ <close> = setmetatable({}, { __close = close })
