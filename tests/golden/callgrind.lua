@@ -2,7 +2,7 @@
 return {
   compiler = "cc (Debian 12.2.0-14+deb12u1) 12.2.0",
   kernel = "avx2",
-  lstm = 1938857,
-  lm = 6348053,
-  linear_ce = 1528925,
+  lstm = 1956825,
+  lm = 6376110,
+  linear_ce = 1529239,
 }
