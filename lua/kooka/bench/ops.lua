@@ -20,6 +20,7 @@ local MULTIPLY_ADDS = {
   matmul = function(z, rows) return rows * z.M * z.K * z.N end,
   linear = function(z, rows) return rows * z.D * z.H end,
   lstm = function(z) return (z.tokens or z.T * z.B) * 4 * z.H * (z.D + z.H) end,
+  qrnn = function(z) return (z.tokens or z.T * z.B) * z.G * z.K end,
   lstm_cell = function(z) return z.B * 4 * z.H * (z.D + z.H) end,
 }
 MULTIPLY_ADDS.matmul_nt, MULTIPLY_ADDS.matmul_tn = MULTIPLY_ADDS.matmul, MULTIPLY_ADDS.matmul
