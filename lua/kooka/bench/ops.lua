@@ -8,9 +8,10 @@ local ops = {}
 
 -- What random numbers alone cannot know: optional inputs that an op is mostly used with, inputs above zero, and what
 -- an index input points into.
-local WITH = { lstm = "b", linear = "b", cross_entropy = "target" }
+local WITH = { lstm = "b", qrnn = "b", linear = "b", linear_cross_entropy = "b", cross_entropy = "target" }
 local POSITIVE = { log = true, sqrt = true, pow = true, bce = true }
-local BOUND = { embedding = "V", cross_entropy = "C" }
+local BOUND = { embedding = "V", cross_entropy = "C", linear_cross_entropy = "V" }
+local LENGTHS_OF = { attention = "S" }          -- lengths count steps T elsewhere
 
 -- Signatures of ops behind a binding of their own, whose help does not show it.
 local SIGNATURES = { cat = "x[?]* -> y[?]", matmul = "a[...,M,K] b[...,K,N] -> y[...,M,N]" }
@@ -20,6 +21,8 @@ local MULTIPLY_ADDS = {
   matmul = function(z, rows) return rows * z.M * z.K * z.N end,
   linear = function(z, rows) return rows * z.D * z.H end,
   lstm = function(z) return (z.tokens or z.T * z.B) * 4 * z.H * (z.D + z.H) end,
+  linear_cross_entropy = function(z, rows) return rows * z.D * z.V end,
+  attention = function(z) return z.B * z.H * z.T * z.S * (z.D + z.E) end,
   qrnn = function(z) return (z.tokens or z.T * z.B) * z.G * z.K end,
   lstm_cell = function(z) return z.B * 4 * z.H * (z.D + z.H) end,
 }
@@ -217,7 +220,7 @@ local function make(plan, term, stream)
     return core.randint(1, z[BOUND[name] or "largest"], table.unpack(shape)):keep()
   elseif term.type == "n" then
     local t
-    t, z.tokens = lengths(product(shape), z.T or 1)
+    t, z.tokens = lengths(product(shape), z[LENGTHS_OF[name] or "T"] or 1)
     return t:keep()
   end
   local t
