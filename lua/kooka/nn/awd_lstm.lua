@@ -52,11 +52,9 @@ end
 function AwdLstm:forward(ids, state, lens)
   local on = self.training
   local x = core.embedding(ids, self.embedding, { row_drop = on and self.embed_p or 0, padding = self.config.padding })
-  if on and self.input_p > 0 then x = core.variational_dropout(x, { p = self.input_p }) end
   local new = {}
   for i, cell in ipairs(self.cells) do
-    x, new[i] = cell(x, state and state[i], lens)
-    if on and i < #self.cells and self.hidden_p > 0 then x = core.variational_dropout(x, { p = self.hidden_p }) end
+    x, new[i] = cell(x, state and state[i], lens, i == 1 and self.input_p or self.hidden_p)
   end
   return x, new
 end

@@ -17,11 +17,12 @@ local function lstm(o)
   return self
 end
 
---- lstm(x [T,B,D], state or nil, lens [B] or nil) -> y [T,B,H], state {h, c}
--- lens: valid steps of each row, sorted from long to short; nothing is computed beyond.
-function Lstm:forward(x, state, lens)
+--- lstm(x [T,B,D], state or nil, lens [B] or nil, input_drop = 0) -> y [T,B,H], state {h, c}
+-- lens: valid steps of each row, sorted from long to short; nothing is computed beyond. input_drop: share of x dropped
+-- while training, one mask [B,D] for all steps.
+function Lstm:forward(x, state, lens, input_drop)
   local y, h, c = core.lstm(x, state and state.h, state and state.c, self.weight_ih, self.weight_hh, self.bias, lens,
-    { weight_drop = self.training and self.weight_drop or 0 })
+    { weight_drop = self.training and self.weight_drop or 0, input_drop = self.training and input_drop or 0 })
   return y, { h = h, c = c }
 end
 

@@ -22,13 +22,14 @@ local function qrnn(o)
   return self
 end
 
---- qrnn(x [T,B,D], state or nil, lens [B] or nil) -> y [T,B,H], state {c} or, with window 2, {c, x}
+--- qrnn(x [T,B,D], state or nil, lens [B] or nil, input_drop = 0) -> y [T,B,H], state {c} or, with window 2, {c, x}
 -- state.x is the last input, which the next segment's first step sees. lens: valid steps of each row, sorted from long
--- to short; nothing is computed beyond.
-function Qrnn:forward(x, state, lens)
+-- to short; nothing is computed beyond. input_drop: share of x dropped while training, one mask [B,D] for all steps.
+function Qrnn:forward(x, state, lens, input_drop)
   local on = self.training
   local y, c, last = core.qrnn(x, state and state.x, state and state.c, self.weight, self.bias, lens,
-    { weight_drop = on and self.weight_drop or 0, zoneout = on and self.zoneout or 0, output_gate = self.output_gate })
+    { weight_drop = on and self.weight_drop or 0, input_drop = on and input_drop or 0, zoneout = on and self.zoneout or 0,
+      output_gate = self.output_gate })
   return y, { c = c, x = self.window == 2 and last or nil }
 end
 
