@@ -44,6 +44,7 @@ local function open(entry, sizes, o)
   collectgarbage()
   reset_peak()
   local idle = status "VmRSS"
+  core.precision(sizes.bf16 and "auto" or "float32")
   local step, info = cases[entry.case].open(sizes)
   step()
   local clock = o.cpu and not info.children and os.clock or sys.now
