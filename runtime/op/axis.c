@@ -169,6 +169,14 @@ static void spread_rows(void *arg, int64_t begin, int64_t end) {
   const axis_job *j = arg;
   int64_t inner = j->a.inner;
   kk_real scale = (kk_real)j->scale;
+  if (inner == 1) {                          /* rows of one element: as runs with one gradient */
+    for (int64_t r = begin; r < end;) {
+      const int64_t o = r / j->a.n, next = (o + 1) * j->a.n, stop = next < end ? next : end;
+      const kk_real g = scale * j->x[o];
+      for (; r < stop; r++) j->y[r] += g;
+    }
+    return;
+  }
   for (int64_t r = begin; r < end; r++) {
     kk_real *d = j->y + r * inner;
     const kk_real *g = j->x + r / j->a.n * inner;

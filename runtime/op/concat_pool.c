@@ -1,33 +1,43 @@
 /* concat_pool.c -- last, maximum and mean over the valid steps of each sequence, side by side. */
+#include <string.h>
+
+#include "base/clones.h"
 #include "base/pool.h"
 #include "op/op.h"
 
 static int64_t pool_steps(const kk_call *c, int64_t b) { return c->in[1] ? kk_idx(c, 1)[b] : KK_DIM(c, 'T'); }
 
+enum { WIDTH = 256 };     /* columns at a time, in the first cache with their results */
+
+/* Columns d .. d + w of sequence b. */
+KK_CLONES static void pool_forward_columns(kk_call *c, int64_t b, int64_t d, int64_t w) {
+  const int64_t T = pool_steps(c, b), B = KK_DIM(c, 'B'), D = KK_DIM(c, 'D');
+  const kk_real *h = kk_in(c, 0) + b * D + d;
+  kk_real *y = kk_out(c, 0) + b * 3 * D + d, most[WIDTH], sum[WIDTH];
+  int32_t at[WIDTH] = {0};
+  for (int64_t i = 0; i < w; i++) most[i] = sum[i] = h[i];
+  for (int64_t t = 1; t < T; t++) {
+    const kk_real *x = h + t * B * D;
+    for (int64_t i = 0; i < w; i++) {
+      const bool more = x[i] > most[i];
+      sum[i] += x[i];
+      most[i] = more ? x[i] : most[i];
+      at[i] = more ? (int32_t)t : at[i];
+    }
+  }
+  for (int64_t i = 0; i < w; i++) {
+    y[i] = h[(T - 1) * B * D + i];
+    y[D + i] = most[i];
+    y[2 * D + i] = sum[i] / (kk_real)T;
+  }
+  if (c->nsave) memcpy(kk_i32_data(c->save[0]) + b * D + d, at, (size_t)w * sizeof *at);
+}
+
 static void pool_forward_rows(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
-  const int64_t B = KK_DIM(c, 'B'), D = KK_DIM(c, 'D');
-  for (int64_t b = begin; b < end; b++) {
-    const int64_t T = pool_steps(c, b);
-    const kk_real *h = kk_in(c, 0) + b * D, *last = h + (T - 1) * B * D;
-    kk_real *y = kk_out(c, 0) + b * 3 * D, *most = y + D, *mean = y + 2 * D;
-    int32_t *at = c->nsave ? kk_i32_data(c->save[0]) + b * D : NULL;
-    for (int64_t d = 0; d < D; d++) {
-      y[d] = last[d];
-      most[d] = mean[d] = h[d];
-      if (at) at[d] = 0;
-    }
-    for (int64_t t = 1; t < T; t++)
-      for (int64_t d = 0; d < D; d++) {
-        kk_real v = h[t * B * D + d];
-        mean[d] += v;
-        if (v > most[d]) {
-          most[d] = v;
-          if (at) at[d] = (int32_t)t;
-        }
-      }
-    for (int64_t d = 0; d < D; d++) mean[d] /= (kk_real)T;
-  }
+  const int64_t D = KK_DIM(c, 'D');
+  for (int64_t b = begin; b < end; b++)
+    for (int64_t d = 0; d < D; d += WIDTH) pool_forward_columns(c, b, d, D - d < WIDTH ? D - d : WIDTH);
 }
 
 static void concat_pool_forward(kk_call *c) { kk_pool_for(KK_DIM(c, 'B'), 4, pool_forward_rows, c); }

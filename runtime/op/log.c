@@ -2,7 +2,7 @@
 #include "op/each.h"
 #include "op/vmath.h"
 
-KK_ROW1(log_row, kk_real, kk_real, kk_log(x))
+KK_CLONES KK_ROW1(log_row, kk_real, kk_real, kk_log(x))
 KK_GRAD1(log_grad, g / x)
 
 static void log_forward(kk_call *c) { kk_each1(c, log_row, KK_GRAIN_SLOW); }
