@@ -1,5 +1,5 @@
-/* gelu.c -- the Gaussian error linear unit. Errors: 9 ulp of y, also where y is tiny; of the tanh form 2 |u| + 4 ulp with
-** u as below. */
+/* gelu.c -- the Gaussian error linear unit. Errors: 9 ulp of y, also where y is tiny; of the tanh form 4 |u| + 5 ulp with
+** u as below. Where Phi or sigmoid is below 2^-126 (x < -13.2, -10.0) y is -0. */
 #include "op/each.h"
 #include "op/vmath.h"
 
