@@ -9,7 +9,7 @@
 
 #include "base/clones.h"
 #include "base/pool.h"
-#include "linalg/blas.h"
+#include "linalg/gemm.h"
 #include "op/mask.h"
 #include "op/op.h"
 #include "op/vmath.h"
@@ -43,12 +43,17 @@ static int64_t att_keys(const att *a, int64_t m) { return a->c->in[LENS] ? kk_id
 /* A tile: queries t .. t + rows, keys s .. s + keys of matrix m = (sequence, head). */
 typedef struct att_tile { int64_t m, t, rows, s, keys; } att_tile;
 
+KK_CLONES static void att_times(kk_real *restrict y, int64_t n, kk_real k) {
+  for (int64_t i = 0; i < n; i++) y[i] *= k;
+}
+
 /* w = scale q k' + mask; -inf where a query must not look. */
 static void att_scores(const att *a, att_tile x, kk_real *w) {
   const kk_real *q = kk_in(a->c, Q) + (x.m * a->T + x.t) * a->D, *k = kk_in(a->c, K) + (x.m * a->S + x.s) * a->D;
-  kk_gemm_serial(false, true, x.rows, x.keys, a->D, a->scale, q, a->D, k, a->D, 0, w, KEYS);
+  kk_gemm_serial(false, true, x.rows, x.keys, a->D, q, a->D, k, a->D, false, w, KEYS);
   for (int64_t r = 0; r < x.rows; r++) {
     kk_real *row = w + r * KEYS;
+    att_times(row, x.keys, a->scale);
     if (a->c->in[MASK]) {
       const kk_real *mask = kk_in(a->c, MASK) + (x.t + r) * a->S + x.s;
       for (int64_t i = 0; i < x.keys; i++) row[i] += mask[i];
@@ -88,10 +93,6 @@ KK_CLONES static double att_exp(kk_real *w, int64_t n, kk_real most) {
   return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
 }
 
-KK_CLONES static void att_times(kk_real *restrict y, int64_t n, kk_real k) {
-  for (int64_t i = 0; i < n; i++) y[i] *= k;
-}
-
 /* y = sum over keys of e^(w - most) v, most and sum so far in the row's state; a row that sees no key stays 0. */
 static void att_forward_tile(const att *a, att_tile x, kk_real *most, double *sum, kk_real *y) {
   kk_real w[ROWS * KEYS], drop[KEYS];
@@ -106,8 +107,7 @@ static void att_forward_tile(const att *a, att_tile x, kk_real *most, double *su
     att_drop(a, x, r, drop);
     for (int64_t i = 0; i < x.keys; i++) row[i] *= drop[i];
   }
-  kk_gemm_serial(false, false, x.rows, a->E, x.keys, 1, w, KEYS, kk_in(a->c, V) + (x.m * a->S + x.s) * a->E, a->E, x.s > 0, y,
-                 a->E);
+  kk_gemm_serial(false, false, x.rows, a->E, x.keys, w, KEYS, kk_in(a->c, V) + (x.m * a->S + x.s) * a->E, a->E, x.s > 0, y, a->E);
 }
 
 static void att_forward_strips(void *arg, int64_t begin, int64_t end) {
@@ -149,18 +149,19 @@ static void att_backward_dots(void *arg, int64_t begin, int64_t end) {
   }
 }
 
-/* w = p = e^(w - lse); d = p (drop d - dot), then w = drop p. drop NULL: all 1. */
-KK_CLONES static void att_slopes(kk_real *restrict w, kk_real *restrict d, const kk_real *drop, int64_t n, kk_real lse, kk_real dot) {
+/* p = e^(w - lse); d = scale p (drop d - dot), w = drop p. drop NULL: all 1. */
+KK_CLONES static void att_slopes(kk_real *restrict w, kk_real *restrict d, const kk_real *drop, int64_t n, kk_real lse, kk_real dot,
+                                 kk_real scale) {
   if (drop)
     for (int64_t i = 0; i < n; i++) {
       const kk_real p = kk_exp(w[i] - lse);
-      d[i] = p * (drop[i] * d[i] - dot);
+      d[i] = scale * p * (drop[i] * d[i] - dot);
       w[i] = drop[i] * p;
     }
   else
     for (int64_t i = 0; i < n; i++) {
       const kk_real p = kk_exp(w[i] - lse);
-      d[i] = p * (d[i] - dot);
+      d[i] = scale * p * (d[i] - dot);
       w[i] = p;
     }
 }
@@ -172,17 +173,18 @@ static void att_backward_tile(const att *a, att_tile x, int wants) {
   const int64_t t = x.m * a->T + x.t, s = x.m * a->S + x.s;
   const kk_real *dy = kk_dout(c, 0) + t * a->E;
   att_scores(a, x, w);
-  kk_gemm_serial(false, true, x.rows, x.keys, a->E, 1, dy, a->E, kk_in(c, V) + s * a->E, a->E, 0, d, KEYS);
+  kk_gemm_serial(false, true, x.rows, x.keys, a->E, dy, a->E, kk_in(c, V) + s * a->E, a->E, false, d, KEYS);
   for (int64_t r = 0; r < x.rows; r++) {
     if (c->opt[P] > 0) att_drop(a, x, r, drop);
-    att_slopes(w + r * KEYS, d + r * KEYS, c->opt[P] > 0 ? drop : NULL, x.keys, kk_saved(c, 0)[t + r], ((kk_real *)c->scratch)[t + r]);
+    att_slopes(w + r * KEYS, d + r * KEYS, c->opt[P] > 0 ? drop : NULL, x.keys, kk_saved(c, 0)[t + r],
+               ((kk_real *)c->scratch)[t + r], a->scale);
   }
   if (wants & DQ)
-    kk_gemm_serial(false, false, x.rows, a->D, x.keys, a->scale, d, KEYS, kk_in(c, K) + s * a->D, a->D, 1, c->din[Q] + t * a->D, a->D);
+    kk_gemm_serial(false, false, x.rows, a->D, x.keys, d, KEYS, kk_in(c, K) + s * a->D, a->D, true, c->din[Q] + t * a->D, a->D);
   if (wants & DK)
-    kk_gemm_serial(true, false, x.keys, a->D, x.rows, a->scale, d, KEYS, kk_in(c, Q) + t * a->D, a->D, 1, c->din[K] + s * a->D, a->D);
+    kk_gemm_serial(true, false, x.keys, a->D, x.rows, d, KEYS, kk_in(c, Q) + t * a->D, a->D, true, c->din[K] + s * a->D, a->D);
   if (wants & DV)
-    kk_gemm_serial(true, false, x.keys, a->E, x.rows, 1, w, KEYS, dy, a->E, 1, c->din[V] + s * a->E, a->E);
+    kk_gemm_serial(true, false, x.keys, a->E, x.rows, w, KEYS, dy, a->E, true, c->din[V] + s * a->E, a->E);
 }
 
 /* All tiles of the queries t .. end and the keys s .. stop of a matrix. */
