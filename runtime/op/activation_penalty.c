@@ -5,7 +5,9 @@
 
 enum { GRAIN = 16384, LANES = 8 };     /* elements of a chunk; parts of a sum */
 
-static double penalty_lanes(const double *s) { return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])); }
+static double penalty_lanes(const double *s) {
+  return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+}
 
 KK_CLONES static double penalty_squares(const kk_real *x, int64_t n) {
   double s[LANES] = {0};

@@ -1,9 +1,10 @@
 /* attention.c -- scaled dot-product attention without the [T,S] matrix of weights.
 **
-** Tiles of ROWS queries and KEYS keys; the softmax is kept up to date from tile to tile (Milakov & Gimelshein 2018), backward
-** makes the tiles again from each row's saved log of its sum (Dao et al. 2022, FlashAttention, algorithms 1 and 4). What
-** a chunk of the pool does follows from the shapes alone, and a chunk adds its tiles in order: the same bits for any
-** number of threads. Beyond its results the op holds one number a row and two tiles a thread. */
+** Tiles of ROWS queries and KEYS keys; the softmax is kept up to date from tile to tile (Milakov & Gimelshein
+** 2018), backward makes the tiles again from each row's saved log of its sum (Dao et al. 2022, FlashAttention,
+** algorithms 1 and 4). What a chunk of the pool does follows from the shapes alone, and a chunk adds its tiles in
+** order: the same bits for any number of threads. Beyond its results the op holds one number a row and two tiles a
+** thread. */
 #include <math.h>
 #include <string.h>
 
@@ -107,7 +108,8 @@ static void att_forward_tile(const att *a, att_tile x, kk_real *most, double *su
     att_drop(a, x, r, drop);
     for (int64_t i = 0; i < x.keys; i++) row[i] *= drop[i];
   }
-  kk_gemm_serial(false, false, x.rows, a->E, x.keys, w, KEYS, kk_in(a->c, V) + (x.m * a->S + x.s) * a->E, a->E, x.s > 0, y, a->E);
+  const kk_real *v = kk_in(a->c, V) + (x.m * a->S + x.s) * a->E;
+  kk_gemm_serial(false, false, x.rows, a->E, x.keys, w, KEYS, v, a->E, x.s > 0, y, a->E);
 }
 
 static void att_forward_strips(void *arg, int64_t begin, int64_t end) {
@@ -150,8 +152,8 @@ static void att_backward_dots(void *arg, int64_t begin, int64_t end) {
 }
 
 /* p = e^(w - lse); d = scale p (drop d - dot), w = drop p. drop NULL: all 1. */
-KK_CLONES static void att_slopes(kk_real *restrict w, kk_real *restrict d, const kk_real *drop, int64_t n, kk_real lse, kk_real dot,
-                                 kk_real scale) {
+KK_CLONES static void att_slopes(kk_real *restrict w, kk_real *restrict d, const kk_real *drop, int64_t n, kk_real lse,
+                                 kk_real dot, kk_real scale) {
   if (drop)
     for (int64_t i = 0; i < n; i++) {
       const kk_real p = kk_exp(w[i] - lse);
@@ -171,18 +173,19 @@ static void att_backward_tile(const att *a, att_tile x, int wants) {
   kk_call *c = a->c;
   kk_real w[ROWS * KEYS], d[ROWS * KEYS], drop[KEYS];
   const int64_t t = x.m * a->T + x.t, s = x.m * a->S + x.s;
-  const kk_real *dy = kk_dout(c, 0) + t * a->E;
+  const kk_real *dy = kk_dout(c, 0) + t * a->E, *q = kk_in(c, Q) + t * a->D, *k = kk_in(c, K) + s * a->D;
+  const kk_real *v = kk_in(c, V) + s * a->E;
   att_scores(a, x, w);
-  kk_gemm_serial(false, true, x.rows, x.keys, a->E, dy, a->E, kk_in(c, V) + s * a->E, a->E, false, d, KEYS);
+  kk_gemm_serial(false, true, x.rows, x.keys, a->E, dy, a->E, v, a->E, false, d, KEYS);
   for (int64_t r = 0; r < x.rows; r++) {
     if (c->opt[P] > 0) att_drop(a, x, r, drop);
     att_slopes(w + r * KEYS, d + r * KEYS, c->opt[P] > 0 ? drop : NULL, x.keys, kk_saved(c, 0)[t + r],
                ((kk_real *)c->scratch)[t + r], a->scale);
   }
   if (wants & DQ)
-    kk_gemm_serial(false, false, x.rows, a->D, x.keys, d, KEYS, kk_in(c, K) + s * a->D, a->D, true, c->din[Q] + t * a->D, a->D);
+    kk_gemm_serial(false, false, x.rows, a->D, x.keys, d, KEYS, k, a->D, true, c->din[Q] + t * a->D, a->D);
   if (wants & DK)
-    kk_gemm_serial(true, false, x.keys, a->D, x.rows, d, KEYS, kk_in(c, Q) + t * a->D, a->D, true, c->din[K] + s * a->D, a->D);
+    kk_gemm_serial(true, false, x.keys, a->D, x.rows, d, KEYS, q, a->D, true, c->din[K] + s * a->D, a->D);
   if (wants & DV)
     kk_gemm_serial(true, false, x.keys, a->E, x.rows, w, KEYS, dy, a->E, true, c->din[V] + s * a->E, a->E);
 }
@@ -237,7 +240,8 @@ static void att_backward_pass(att *a, int wants, kk_chunk_fn fn, int64_t chunks)
 /* Many matrices: one chunk each, every tile made once. Few: queries and keys cut apart, tiles made twice. */
 static void attention_backward(kk_call *c) {
   att a = att_start(c);
-  const int64_t m = att_matrices(c), nq = m * a.T * a.D, nk = m * a.S * a.D, nv = m * a.S * a.E, blocks = (a.S + KEYS - 1) / KEYS;
+  const int64_t m = att_matrices(c), nq = m * a.T * a.D, nk = m * a.S * a.D, nv = m * a.S * a.E;
+  const int64_t blocks = (a.S + KEYS - 1) / KEYS;
   const bool shifted = att_shifted(c->din[Q], nq, c->din[K], nk) || att_shifted(c->din[Q], nq, c->din[V], nv) ||
                        att_shifted(c->din[K], nk, c->din[V], nv);
   kk_pool_for(m * a.T, 1 + 16384 / (a.E + 1), att_backward_dots, &a);

@@ -1,7 +1,7 @@
 /* batch_norm.c -- normalises each column by the batch, or by given running statistics.
 **
-** Sums over the batch are taken in double, in pieces of ROWS rows and WIDTH columns, and the pieces are added from top to
-** bottom: two passes over x in either direction, the same bits for any number of threads. */
+** Sums over the batch are taken in double, in pieces of ROWS rows and WIDTH columns, and the pieces are added from
+** top to bottom: two passes over x in either direction, the same bits for any number of threads. */
 #include <math.h>
 #include <string.h>
 
@@ -44,7 +44,7 @@ static bn_piece bn_piece_at(const bn_job *j, int64_t i) {
   return p;
 }
 
-/* s0 = sum of x - x0, s1 = sum of its square, x0 the column's first element: no cancellation where the mean is large. */
+/* s0 = sum of x - x0, s1 = sum of its square, x0 the column's first element: nothing cancels where the mean is large. */
 KK_CLONES static void bn_moments(void *arg, int64_t begin, int64_t end) {
   const bn_job *j = arg;
   const kk_real *x = kk_in(j->c, X);
@@ -157,7 +157,8 @@ static void bn_backward_columns(void *arg, int64_t begin, int64_t end) {
 
 KK_CLONES static void bn_backward_rows(void *arg, int64_t begin, int64_t end) {
   const bn_job *j = arg;
-  const kk_real *restrict k0 = j->k, *restrict k1 = j->k + j->D, *restrict k2 = k1 + j->D, *restrict mean = kk_out(j->c, 1);
+  const kk_real *restrict k0 = j->k, *restrict k1 = j->k + j->D, *restrict k2 = k1 + j->D;
+  const kk_real *restrict mean = kk_out(j->c, 1);
   for (int64_t n = begin; n < end; n++) {
     const kk_real *restrict x = kk_in(j->c, X) + n * j->D, *restrict dy = kk_dout(j->c, 0) + n * j->D;
     kk_real *restrict dx = j->c->din[X] + n * j->D;

@@ -13,7 +13,8 @@ static size_t bce_scratch(const kk_call *c, bool backward) {
 }
 
 /* p softplus(-x) t + softplus(x) (1 - t), p the weight of the positive class; 4 ulp each, added in double */
-KK_CLONES static void bce_losses(kk_real *restrict y, const kk_real *restrict x, const kk_real *restrict t, int64_t n, kk_real p) {
+KK_CLONES static void bce_losses(kk_real *restrict y, const kk_real *restrict x, const kk_real *restrict t, int64_t n,
+                                 kk_real p) {
   for (int64_t i = 0; i < n; i++) {
     const kk_real a = x[i] < 0 ? -x[i] : x[i], rest = kk_softplus(-a);     /* log(1 + e^-|x|) */
     const kk_real up = (x[i] > 0 ? x[i] : 0) + rest, down = (x[i] < 0 ? -x[i] : 0) + rest;
@@ -58,7 +59,8 @@ KK_CLONES static void bce_back(void *arg, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)
       d[i] += scale * w[i] * ((1 - t[i]) * kk_sigmoid(x[i]) - p * t[i] * kk_sigmoid(-x[i]));
   else
-    for (int64_t i = begin; i < end; i++) d[i] += scale * ((1 - t[i]) * kk_sigmoid(x[i]) - p * t[i] * kk_sigmoid(-x[i]));
+    for (int64_t i = begin; i < end; i++)
+      d[i] += scale * ((1 - t[i]) * kk_sigmoid(x[i]) - p * t[i] * kk_sigmoid(-x[i]));
 }
 
 static void bce_backward(kk_call *c) { kk_pool_for(kk_rows(c), GRAIN, bce_back, c); }

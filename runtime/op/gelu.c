@@ -1,5 +1,5 @@
-/* gelu.c -- the Gaussian error linear unit. Errors: 9 ulp of y, also where y is tiny; of the tanh form 4 |u| + 5 ulp with
-** u as below. Where Phi or sigmoid is below 2^-126 (x < -13.2, -10.0) y is -0. */
+/* gelu.c -- the Gaussian error linear unit. Errors: 9 ulp of y, also where y is tiny; of the tanh form 4 |u| + 5 ulp
+** with u as below. Where Phi or sigmoid is below 2^-126 (x < -13.2, -10.0) y is -0. */
 #include "op/each.h"
 #include "op/vmath.h"
 
@@ -36,7 +36,8 @@ KK_CLONES static void gelu_tanh_row(kk_real *restrict y, const kk_real *restrict
   }
 }
 
-KK_CLONES static void gelu_tanh_grad(kk_real *restrict d, const kk_real *restrict g, const kk_real *restrict x, int64_t n) {
+KK_CLONES static void gelu_tanh_grad(kk_real *restrict d, const kk_real *restrict g, const kk_real *restrict x,
+                                     int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     kk_real v = gelu_floor(x[i]), s;
     v = v > -LEAST ? -LEAST : v;
@@ -52,7 +53,8 @@ static void gelu_chunk(void *arg, int64_t begin, int64_t end) {
 
 static void gelu_chunk_back(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
-  (c->opt[0] != NONE ? gelu_tanh_grad : gelu_grad)(c->din[0] + begin, kk_dout(c, 0) + begin, kk_in(c, 0) + begin, end - begin);
+  const kk_real *g = kk_dout(c, 0) + begin, *x = kk_in(c, 0) + begin;
+  (c->opt[0] != NONE ? gelu_tanh_grad : gelu_grad)(c->din[0] + begin, g, x, end - begin);
 }
 
 static void gelu_forward(kk_call *c) { kk_pool_for(kk_rows(c), KK_GRAIN_SLOW, gelu_chunk, c); }

@@ -20,8 +20,8 @@ static void log_softmax_line(kk_call *c, int64_t line, int64_t base, int64_t n, 
 }
 
 /* dx = g - e^y sum g */
-KK_CLONES static void log_softmax_gradient(kk_real *restrict d, const kk_real *restrict g, const kk_real *restrict y, int64_t n,
-                                           int64_t stride, kk_real sum) {
+KK_CLONES static void log_softmax_gradient(kk_real *restrict d, const kk_real *restrict g, const kk_real *restrict y,
+                                           int64_t n, int64_t stride, kk_real sum) {
   if (stride == 1)
     for (int64_t i = 0; i < n; i++) d[i] += g[i] - sum * kk_exp(y[i]);
   else

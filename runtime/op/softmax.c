@@ -21,7 +21,8 @@ static void softmax_line(kk_call *c, int64_t line, int64_t base, int64_t n, int6
 }
 
 /* d += y (g - sum(g y)), the sum in double */
-KK_CLONES static void softmax_gradient(kk_real *restrict d, const kk_real *restrict g, const kk_real *restrict y, int64_t n) {
+KK_CLONES static void softmax_gradient(kk_real *restrict d, const kk_real *restrict g, const kk_real *restrict y,
+                                       int64_t n) {
   enum { LANES = 8 };
   double s[LANES] = {0};
   int64_t i = 0;

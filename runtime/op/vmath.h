@@ -89,8 +89,8 @@ static inline float kk_sigmoidf(float x) {
   return vmath_choose(x < VMATH_EXP_LEAST, 0, y - e * (1.0f - 0.5f * t) * y);
 }
 
-/* log(1 + f) for 1/sqrt 2 - 1 <= f <= sqrt 2 - 1: f - f^2/2 + f^3 p(f), p the Chebyshev interpolant of degree 8, relative
-** error 3e-9. Answers it without f. */
+/* log(1 + f) - f for 1/sqrt 2 - 1 <= f <= sqrt 2 - 1: -f^2/2 + f^3 p(f), p the Chebyshev interpolant of degree 8,
+** relative error 3e-9. */
 static inline float vmath_log_rest(float f) {
   float p = 0.0697161183f;
   p = p * f - 0.114797339f;
@@ -131,7 +131,7 @@ static inline float kk_softplusf(float x) {
 }
 
 /* The normal distribution function, relative error small in the left tail as well:
-** Phi(-a) = e^(-a^2/2) q g(q), q = 1 / (1 + a/4), a >= 0; g the Chebyshev interpolant of degree 9, relative error 1.5e-8.
+** Phi(-a) = e^(-a^2/2) q g(q), q = 1 / (1 + a/4), a >= 0; g the Chebyshev interpolant of degree 9, error 1.5e-8.
 ** The exponent would lose a^2/2 ulp by the rounding of a^2: a is split so that the square of its upper part is exact.
 ** bell: e^(-x^2/2). */
 static inline float kk_normal_cdff(float x, float *bell) {
