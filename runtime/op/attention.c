@@ -16,7 +16,7 @@
 #include "op/vmath.h"
 
 enum { Q, K, V, LENS, MASK, CAUSAL = 0, P = 1, SCALE = 2 };
-enum { ROWS = 64, KEYS = 128, MANY = 16 };   /* MANY matrices: enough for backward to take each as one chunk */
+enum { ROWS = 192, KEYS = 192, MANY = 16 };   /* MANY matrices: enough for backward to take each as one chunk */
 enum { DQ = 1, DK = 2, DV = 4 };
 
 typedef struct att {
@@ -44,24 +44,20 @@ static int64_t att_keys(const att *a, int64_t m) { return a->c->in[LENS] ? kk_id
 /* A tile: queries t .. t + rows, keys s .. s + keys of matrix m = (sequence, head). */
 typedef struct att_tile { int64_t m, t, rows, s, keys; } att_tile;
 
-KK_CLONES static void att_times(kk_real *restrict y, int64_t n, kk_real k) {
-  for (int64_t i = 0; i < n; i++) y[i] *= k;
+/* How many of a tile's keys row r may see. */
+static inline int64_t att_seen(const att *a, const att_tile *x, int64_t r) {
+  const int64_t seen = x->t + r + 1 - x->s;
+  return !a->causal || seen > x->keys ? x->keys : seen < 0 ? 0 : seen;
 }
 
-/* w = scale q k' + mask; -inf where a query must not look. */
-static void att_scores(const att *a, att_tile x, kk_real *w) {
+static inline const kk_real *att_mask(const att *a, const att_tile *x, int64_t r) {
+  return a->c->in[MASK] ? kk_in(a->c, MASK) + (x->t + r) * a->S + x->s : NULL;
+}
+
+/* w = q k' */
+static void att_products(const att *a, att_tile x, kk_real *w) {
   const kk_real *q = kk_in(a->c, Q) + (x.m * a->T + x.t) * a->D, *k = kk_in(a->c, K) + (x.m * a->S + x.s) * a->D;
   kk_gemm_serial(false, true, x.rows, x.keys, a->D, q, a->D, k, a->D, false, w, KEYS);
-  for (int64_t r = 0; r < x.rows; r++) {
-    kk_real *row = w + r * KEYS;
-    att_times(row, x.keys, a->scale);
-    if (a->c->in[MASK]) {
-      const kk_real *mask = kk_in(a->c, MASK) + (x.t + r) * a->S + x.s;
-      for (int64_t i = 0; i < x.keys; i++) row[i] += mask[i];
-    }
-    const int64_t seen = x.t + r + 1 - x.s;
-    for (int64_t i = seen > 0 ? seen : 0; a->causal && i < x.keys; i++) row[i] = -(kk_real)INFINITY;
-  }
 }
 
 /* The dropout of row r of a tile: the same numbers in backward. */
@@ -69,46 +65,65 @@ static void att_drop(const att *a, att_tile x, int64_t r, kk_real *m) {
   kk_mask_fill(a->c->key, (uint64_t)(((x.m * a->T + x.t + r) * a->S) + x.s), x.keys, a->c->opt[P], m);
 }
 
-/* The largest of w and most, nan skipped as in softmax. */
-KK_CLONES static kk_real att_most(const kk_real *w, int64_t n, kk_real most) {
+/* w = scale w + mask; answers the largest of it and most, nan skipped as in softmax. */
+static inline kk_real att_most(kk_real *restrict w, const kk_real *restrict mask, int64_t n, kk_real scale, kk_real most) {
   enum { LANES = 16 };
   kk_real m[LANES];
   int64_t i = 0;
+  if (mask)
+    for (int64_t k = 0; k < n; k++) w[k] = w[k] * scale + mask[k];
+  else
+    for (int64_t k = 0; k < n; k++) w[k] *= scale;
   for (int k = 0; k < LANES; k++) m[k] = most;
   for (; i + LANES <= n; i += LANES)
     for (int k = 0; k < LANES; k++) m[k] = w[i + k] > m[k] ? w[i + k] : m[k];
   for (; i < n; i++) m[0] = w[i] > m[0] ? w[i] : m[0];
-  for (int k = 0; k < LANES; k++) most = m[k] > most ? m[k] : most;
-  return most;
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; k++) m[k] = m[k + half] > m[k] ? m[k + half] : m[k];
+  return m[0];
 }
 
-/* w = e^(w - most); answers the sum. */
-KK_CLONES static double att_exp(kk_real *w, int64_t n, kk_real most) {
-  enum { LANES = 8 };
-  double s[LANES] = {0};
+/* w = e^(w - most); answers the sum, of KEYS numbers at most. */
+static inline double att_exp(kk_real *w, int64_t n, kk_real most) {
+  enum { LANES = 16 };
+  kk_real s[LANES] = {0};
   int64_t i = 0;
-  for (int64_t k = 0; k < n; k++) w[k] = kk_exp(w[k] - most);
   for (; i + LANES <= n; i += LANES)
-    for (int k = 0; k < LANES; k++) s[k] += (double)w[i + k];
-  for (; i < n; i++) s[0] += (double)w[i];
-  return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+    for (int k = 0; k < LANES; k++) s[k] += w[i + k] = kk_exp(w[i + k] - most);
+  for (; i < n; i++) s[0] += w[i] = kk_exp(w[i] - most);
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; k++) s[k] += s[k + half];
+  return (double)s[0];
 }
 
-/* y = sum over keys of e^(w - most) v, most and sum so far in the row's state; a row that sees no key stays 0. */
-static void att_forward_tile(const att *a, att_tile x, kk_real *most, double *sum, kk_real *y) {
-  kk_real w[ROWS * KEYS], drop[KEYS];
-  att_scores(a, x, w);
-  for (int64_t r = 0; r < x.rows; r++) {
-    kk_real *row = w + r * KEYS, m = att_most(row, x.keys, most[r]);
+static inline void att_times(kk_real *restrict y, int64_t n, kk_real k) {
+  for (int64_t i = 0; i < n; i++) y[i] *= k;
+}
+
+/* Products become e^(scale w + mask - most), with the largest and the sum of each row so far; what stands in y is
+** brought to the new largest. A row that sees no key has sum 0. */
+KK_CLONES static void att_softmax(const att *a, const att_tile *x, kk_real *w, kk_real *most, double *sum, kk_real *y) {
+  for (int64_t r = 0; r < x->rows; r++) {
+    kk_real *row = w + r * KEYS;
+    const int64_t n = att_seen(a, x, r);
+    const kk_real m = att_most(row, att_mask(a, x, r), n, a->scale, most[r]);
     const kk_real from = m == -(kk_real)INFINITY ? 0 : m, shrink = kk_exp(most[r] - from);
-    sum[r] = sum[r] * (double)shrink + att_exp(row, x.keys, from);
-    if (x.s > 0 && shrink != 1) att_times(y + r * a->E, a->E, shrink);
+    sum[r] = sum[r] * (double)shrink + att_exp(row, n, from);
+    for (int64_t i = n; i < x->keys; i++) row[i] = 0;
+    if (x->s > 0 && shrink != 1) att_times(y + r * a->E, a->E, shrink);
     most[r] = m;
-    if (a->c->opt[P] <= 0) continue;
-    att_drop(a, x, r, drop);
-    for (int64_t i = 0; i < x.keys; i++) row[i] *= drop[i];
   }
+}
+
+static void att_forward_tile(const att *a, att_tile x, kk_real *most, double *sum, kk_real *y) {
   const kk_real *v = kk_in(a->c, V) + (x.m * a->S + x.s) * a->E;
+  kk_real w[ROWS * KEYS], drop[KEYS];
+  att_products(a, x, w);
+  att_softmax(a, &x, w, most, sum, y);
+  for (int64_t r = 0; a->c->opt[P] > 0 && r < x.rows; r++) {
+    att_drop(a, x, r, drop);
+    for (int64_t i = 0; i < x.keys; i++) w[r * KEYS + i] *= drop[i];
+  }
   kk_gemm_serial(false, false, x.rows, a->E, x.keys, w, KEYS, v, a->E, x.s > 0, y, a->E);
 }
 
@@ -151,37 +166,44 @@ static void att_backward_dots(void *arg, int64_t begin, int64_t end) {
   }
 }
 
-/* p = e^(w - lse); d = scale p (drop d - dot), w = drop p. drop NULL: all 1. */
-KK_CLONES static void att_slopes(kk_real *restrict w, kk_real *restrict d, const kk_real *drop, int64_t n, kk_real lse,
-                                 kk_real dot, kk_real scale) {
+/* A row of n keys: p = e^(scale w + mask - lse); d = scale p (drop d - dot), w = drop p. */
+static inline void att_slopes(kk_real *restrict w, kk_real *restrict d, const kk_real *restrict drop,
+                              const kk_real *restrict mask, int64_t n, kk_real lse, kk_real dot, kk_real scale) {
+  if (mask)
+    for (int64_t i = 0; i < n; i++) w[i] = kk_exp(w[i] * scale + mask[i] - lse);
+  else
+    for (int64_t i = 0; i < n; i++) w[i] = kk_exp(w[i] * scale - lse);
   if (drop)
     for (int64_t i = 0; i < n; i++) {
-      const kk_real p = kk_exp(w[i] - lse);
-      d[i] = scale * p * (drop[i] * d[i] - dot);
-      w[i] = drop[i] * p;
+      d[i] = scale * w[i] * (drop[i] * d[i] - dot);
+      w[i] *= drop[i];
     }
   else
-    for (int64_t i = 0; i < n; i++) {
-      const kk_real p = kk_exp(w[i] - lse);
-      d[i] = scale * p * (d[i] - dot);
-      w[i] = p;
-    }
+    for (int64_t i = 0; i < n; i++) d[i] = scale * w[i] * (d[i] - dot);
+}
+
+KK_CLONES static void att_slopes_tile(const att *a, const att_tile *x, kk_real *w, kk_real *d) {
+  const int64_t t = x->m * a->T + x->t;
+  const kk_real *lse = kk_saved(a->c, 0) + t, *dot = (kk_real *)a->c->scratch + t;
+  kk_real drop[KEYS];
+  for (int64_t r = 0; r < x->rows; r++) {
+    const int64_t n = att_seen(a, x, r);
+    if (a->c->opt[P] > 0) att_drop(a, *x, r, drop);
+    att_slopes(w + r * KEYS, d + r * KEYS, a->c->opt[P] > 0 ? drop : NULL, att_mask(a, x, r), n, lse[r], dot[r], a->scale);
+    for (int64_t i = n; i < x->keys; i++) w[r * KEYS + i] = d[r * KEYS + i] = 0;
+  }
 }
 
 /* With p = softmax, m the dropout: dv += (m p)' dy, dp = m (dy v'), ds = p (dp - dy . y), dq += scale ds k, dk += scale ds' q */
 static void att_backward_tile(const att *a, att_tile x, int wants) {
   kk_call *c = a->c;
-  kk_real w[ROWS * KEYS], d[ROWS * KEYS], drop[KEYS];
+  kk_real w[ROWS * KEYS], d[ROWS * KEYS];
   const int64_t t = x.m * a->T + x.t, s = x.m * a->S + x.s;
   const kk_real *dy = kk_dout(c, 0) + t * a->E, *q = kk_in(c, Q) + t * a->D, *k = kk_in(c, K) + s * a->D;
   const kk_real *v = kk_in(c, V) + s * a->E;
-  att_scores(a, x, w);
+  att_products(a, x, w);
   kk_gemm_serial(false, true, x.rows, x.keys, a->E, dy, a->E, v, a->E, false, d, KEYS);
-  for (int64_t r = 0; r < x.rows; r++) {
-    if (c->opt[P] > 0) att_drop(a, x, r, drop);
-    att_slopes(w + r * KEYS, d + r * KEYS, c->opt[P] > 0 ? drop : NULL, x.keys, kk_saved(c, 0)[t + r],
-               ((kk_real *)c->scratch)[t + r], a->scale);
-  }
+  att_slopes_tile(a, &x, w, d);
   if (wants & DQ)
     kk_gemm_serial(false, false, x.rows, a->D, x.keys, d, KEYS, k, a->D, true, c->din[Q] + t * a->D, a->D);
   if (wants & DK)

@@ -44,7 +44,7 @@ static bn_piece bn_piece_at(const bn_job *j, int64_t i) {
   return p;
 }
 
-/* s0 = sum of x - x0, s1 = sum of its square, x0 the column's first element: nothing cancels where the mean is large. */
+/* s0 = sum of x - x0, s1 = sum of its square, x0 the column's first element: nothing cancels where means are large. */
 KK_CLONES static void bn_moments(void *arg, int64_t begin, int64_t end) {
   const bn_job *j = arg;
   const kk_real *x = kk_in(j->c, X);
