@@ -66,7 +66,8 @@ static void att_drop(const att *a, att_tile x, int64_t r, kk_real *m) {
 }
 
 /* w = scale w + mask; answers the largest of it and most, nan skipped as in softmax. */
-static inline kk_real att_most(kk_real *restrict w, const kk_real *restrict mask, int64_t n, kk_real scale, kk_real most) {
+static inline kk_real att_most(kk_real *restrict w, const kk_real *restrict mask, int64_t n, kk_real scale,
+                               kk_real most) {
   enum { LANES = 16 };
   kk_real m[LANES];
   int64_t i = 0;
@@ -189,7 +190,8 @@ KK_CLONES static void att_slopes_tile(const att *a, const att_tile *x, kk_real *
   for (int64_t r = 0; r < x->rows; r++) {
     const int64_t n = att_seen(a, x, r);
     if (a->c->opt[P] > 0) att_drop(a, *x, r, drop);
-    att_slopes(w + r * KEYS, d + r * KEYS, a->c->opt[P] > 0 ? drop : NULL, att_mask(a, x, r), n, lse[r], dot[r], a->scale);
+    att_slopes(w + r * KEYS, d + r * KEYS, a->c->opt[P] > 0 ? drop : NULL, att_mask(a, x, r), n, lse[r], dot[r],
+               a->scale);
     for (int64_t i = n; i < x->keys; i++) w[r * KEYS + i] = d[r * KEYS + i] = 0;
   }
 }

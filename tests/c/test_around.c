@@ -1,5 +1,5 @@
-/* What surrounds the layers: norms, softmaxes, gelu, losses, pooling and attention against plain loops in double, at sizes
-** with several chunks and odd ends, and the same bits with 1, 2 and 3 threads. */
+/* What surrounds the layers: norms, softmaxes, gelu, losses, pooling and attention against plain loops in double, at
+** sizes with several chunks and odd ends, and the same bits with 1, 2 and 3 threads. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

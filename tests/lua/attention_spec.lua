@@ -42,6 +42,44 @@ function TestAttention.test_like_torch_when_causal() compare "causal" end
 function TestAttention.test_like_torch_with_lengths() compare "lengths" end
 function TestAttention.test_like_torch_with_a_mask_and_a_scale() compare "masked" end
 
+-- the layer with torch's weights
+local function layer(k)
+  local net = kooka.nn.attention { width = #k.x[1][1], heads = k.heads }
+  for _, part in ipairs { "query", "key", "value", "out" } do
+    net[part].weight:copy_(kooka.tensor(k[part]))
+    net[part].bias:copy_(kooka.tensor(k[part .. "_bias"]))
+  end
+  return net
+end
+
+function TestAttention.test_the_layer_is_like_torch_s()
+  local k = golden.layer
+  local net, x = layer(k), kooka.tensor(k.x):param()
+  local tape <close> = kooka.tape()
+  local y = net(x, kooka.tensor(k.lens, "int32"))
+  close("y", y, k.y)
+  tape:backward(kooka.sum(kooka.mul(y, kooka.tensor(k.gy))))
+  close("dx", x:grad(), k.dx)
+  for _, part in ipairs { "query", "key", "value", "out" } do close(part, net[part].weight:grad(), k["d" .. part]) end
+end
+
+function TestAttention.test_the_layer_drops_weights_while_training_only()
+  local net = kooka.nn.attention { width = 4, heads = 2, p = .5, seed = 1 }
+  local x = kooka.randn(5, 2, 4, kooka.random("x", 1))
+  lu.assertNotEquals(net(x):tolist(), net(x):tolist())
+  net:eval()
+  lu.assertEquals(net(x):tolist(), net(x):tolist())
+end
+
+function TestAttention.test_the_layer_attends_to_a_memory_of_another_width()
+  local net = kooka.nn.attention { width = 4, heads = 2, keys = 3, seed = 1 }
+  lu.assertEquals(net(kooka.ones(5, 2, 4), nil, kooka.ones(7, 2, 3)):shape(), { 5, 2, 4 })
+end
+
+function TestAttention.test_the_layer_refuses_a_width_that_heads_do_not_share()
+  lu.assertErrorMsgContains("attention: width is 6, expected a multiple of heads, 4", kooka.nn.attention, { width = 6, heads = 4 })
+end
+
 function TestAttention.test_a_sequence_without_keys_gives_zeros()
   local x = kooka.ones(2, 1, 3, 2)
   local y = kooka.attention(x, x, x, kooka.tensor({ 3, 0 }, "int32"))
