@@ -2,7 +2,7 @@
 return {
   compiler = "cc (Debian 12.2.0-14+deb12u1) 12.2.0",
   kernel = "avx2",
-  lstm = 1956825,
-  lm = 6376110,
-  linear_ce = 1529239,
+  lstm = 1887727,
+  lm = 5348592,
+  linear_ce = 1475679,
 }
