@@ -383,3 +383,16 @@ void kk_gemm_packed_serial(const kk_left *a, int64_t m0, int64_t m1, const kk_pa
   gemm_part(&j, m0, m1, n0 / b->mode->columns, gemm_panels(b->mode, n1), next ? next : kk_packed_at(b, n0));
   gemm_leave(b->mode);
 }
+
+/* What has to be packed of A fits a stripe of rows at a time. */
+void kk_gemm_packed_once(bool ta, int64_t m, const kk_real *a, int64_t lda, const kk_packed *b, bool add, kk_real *c,
+                         int64_t ldc, const void *next) {
+  gemm_job j = gemm_packed(m, a, lda, b, add, c, ldc);
+  const int64_t stripe = ta || b->mode->kernel16 ? STRIPE : m;
+  if (gemm_empty(m, b->n, b->k, add, c, ldc)) return;
+  j.ta = ta;
+  gemm_enter(b->mode);
+  for (int64_t m0 = 0; m0 < m; m0 += stripe)
+    gemm_part(&j, m0, gemm_min(m0 + stripe, m), 0, gemm_panels(b->mode, b->n), m0 + stripe < m || !next ? b->data : next);
+  gemm_leave(b->mode);
+}

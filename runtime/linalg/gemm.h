@@ -67,5 +67,8 @@ void kk_gemm_packed(int64_t m, const kk_real *a, int64_t lda, const kk_packed *b
 ** at that row and column. `next`: what this thread will probably read after that (kk_packed_at), or NULL. */
 void kk_gemm_packed_serial(const kk_left *a, int64_t m0, int64_t m1, const kk_packed *b, int64_t n0, int64_t n1, bool add,
                            kk_real *c, int64_t ldc, const void *next);
+/* C[m,n] (+)= op(A) B in the calling thread, for an A that is multiplied once; ta: A is stored [k,m]. */
+void kk_gemm_packed_once(bool ta, int64_t m, const kk_real *a, int64_t lda, const kk_packed *b, bool add, kk_real *c,
+                         int64_t ldc, const void *next);
 
 #endif

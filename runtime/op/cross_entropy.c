@@ -1,56 +1,17 @@
 /* cross_entropy.c -- softmax and cross-entropy in one pass, from logits. */
 #include <math.h>
 
-#include "base/clones.h"
 #include "base/pool.h"
-#include "op/op.h"
-#include "op/vmath.h"
+#include "op/ce_rows.h"
 
 enum { X, TARGET, SOFT, WEIGHT, SMOOTHING = 0 };
 
-/* One row's target distribution q and weight: hard target y (or none: ignored), or a soft one.
-** Weighted as PyTorch does: loss = sum_n sum_c -w_c q_nc log p_nc / sum_n w_y  (soft: / N). */
-typedef struct ce_row { double lse, loss, nll, norm; int hit, counted; } ce_row;
-
-enum { LANES = 16 };   /* independent partial results, so that the loops below vectorise */
-
-KK_CLONES static kk_real ce_most(const kk_real *x, int64_t C) {
-  kk_real m[LANES], most = x[0];
-  int64_t k = 0;
-  for (int i = 0; i < LANES; i++) m[i] = x[0];
-  for (; k + LANES <= C; k += LANES)
-    for (int i = 0; i < LANES; i++) m[i] = x[k + i] > m[i] ? x[k + i] : m[i];
-  for (int i = 0; i < LANES; i++) most = m[i] > most ? m[i] : most;
-  for (; k < C; k++) most = x[k] > most ? x[k] : most;
-  return most;
-}
-
-/* sum exp(x_k - most): floats inside a block of 64 rounds, doubles between blocks */
-KK_CLONES static double ce_sum_exp(const kk_real *x, int64_t C, kk_real most) {
-  double total = 0;
-  int64_t k = 0;
-  while (k + LANES <= C) {
-    kk_real s[LANES] = {0};
-    int64_t end = k + 64 * LANES;
-    for (; k + LANES <= C && k < end; k += LANES)
-      for (int i = 0; i < LANES; i++) s[i] += kk_exp(x[k + i] - most);
-    for (int i = 0; i < LANES; i++) total += (double)s[i];
-  }
-  for (; k < C; k++) total += (double)kk_exp(x[k] - most);
-  return total;
-}
-
-/* dx_k += m exp(x_k - lse) */
-KK_CLONES static void ce_add_exp(kk_real *restrict dx, const kk_real *restrict x, int64_t C, kk_real lse, kk_real m) {
-  for (int64_t k = 0; k < C; k++) dx[k] += m * kk_exp(x[k] - lse);
-}
-
-static ce_row ce_forward_row(const kk_call *c, int64_t n) {
+static kk_ce_row ce_forward_row(const kk_call *c, int64_t n) {
   const int64_t C = KK_DIM(c, 'C');
-  const kk_real *x = kk_in(c, X) + n * C, *w = kk_in(c, WEIGHT), *q = kk_in(c, SOFT), most = ce_most(x, C);
+  const kk_real *x = kk_in(c, X) + n * C, *w = kk_in(c, WEIGHT), *q = kk_in(c, SOFT), most = kk_ce_most(x, C);
   const int32_t *target = kk_idx(c, TARGET);
   const double eps = c->opt[SMOOTHING];
-  ce_row r = {.lse = (double)most + log(ce_sum_exp(x, C, most)), .counted = 1};
+  kk_ce_row r = {.lse = (double)most + log(kk_ce_sum_exp(x, C, most)), .counted = 1};
   double flat = 0;
   if (q) {
     const kk_real *row = q + n * C;
@@ -69,46 +30,33 @@ static ce_row ce_forward_row(const kk_call *c, int64_t n) {
     r.counted = 0;
     return r;
   }
-  r.norm = w ? (double)w[target[n]] : 1;
-  r.nll = r.lse - (double)x[target[n]];
-  r.hit = x[target[n]] >= most;
-  r.loss = (1 - eps) * r.norm * r.nll;
-  if (eps > 0) {
-    for (int64_t k = 0; k < C; k++) flat += (w ? (double)w[k] : 1) * (r.lse - (double)x[k]);
-    r.loss += eps / (double)C * flat;
-  }
+  for (int64_t k = 0; k < C && eps > 0; k++) flat += (w ? (double)w[k] : 1) * (r.lse - (double)x[k]);
+  kk_ce_hard(&r, eps, C, x[target[n]], most, w ? (double)w[target[n]] : 1, flat);
   return r;
 }
 
 enum { ROWS = 32 };   /* rows a chunk; partial sums are added in chunk order */
 
 static size_t ce_scratch(const kk_call *c, bool backward) {
-  return backward ? 0 : (size_t)kk_rows(c) * sizeof(ce_row);
+  return backward ? 0 : (size_t)kk_rows(c) * sizeof(kk_ce_row);
 }
 
 static void ce_rows(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
-  for (int64_t n = begin; n < end; n++) ((ce_row *)c->scratch)[n] = ce_forward_row(c, n);
+  for (int64_t n = begin; n < end; n++) ((kk_ce_row *)c->scratch)[n] = ce_forward_row(c, n);
 }
 
 static void cross_entropy_forward(kk_call *c) {
   const int64_t N = kk_rows(c);
-  const ce_row *r = c->scratch;
-  double loss = 0, norm = 0, nll = 0, hits = 0, counted = 0;
+  const kk_ce_row *r = c->scratch;
+  kk_ce_sums sums = {0};
+  double norm;
   kk_pool_for(N, ROWS, ce_rows, c);
   for (int64_t n = 0; n < N; n++) {
-    loss += r[n].loss;
-    norm += r[n].norm;
-    nll += r[n].nll;
-    hits += r[n].hit;
-    counted += r[n].counted;
+    kk_ce_add(&sums, &r[n]);
     if (c->nsave) kk_saved(c, 0)[n] = (kk_real)r[n].lse;
   }
-  if (norm <= 0) norm = 1;                  /* every row ignored: the loss is 0 */
-  kk_out(c, 0)[0] = (kk_real)(loss / norm);
-  kk_out(c, 1)[0] = (kk_real)nll;
-  kk_out(c, 1)[1] = (kk_real)counted;
-  kk_out(c, 1)[2] = (kk_real)hits;
+  norm = kk_ce_answer(c, &sums);
   if (c->nsave) kk_saved(c, 1)[0] = (kk_real)norm;
 }
 
@@ -132,7 +80,7 @@ static void ce_back_rows(void *arg, int64_t begin, int64_t end) {
     else
       mass += (1 - eps) * (w ? (double)w[target[n]] : 1);
     const kk_real flat = (kk_real)(eps / (double)C * scale);
-    ce_add_exp(dx, x, C, (kk_real)lse, (kk_real)(mass * scale));
+    kk_ce_add_exp(dx, x, C, (kk_real)lse, (kk_real)(mass * scale));
     for (int64_t k = 0; k < C && eps > 0; k++) dx[k] -= flat * (w ? w[k] : 1);
     if (soft)
       for (int64_t k = 0; k < C; k++)
@@ -145,15 +93,9 @@ static void ce_back_rows(void *arg, int64_t begin, int64_t end) {
 static void cross_entropy_backward(kk_call *c) { kk_pool_for(kk_rows(c), ROWS, ce_back_rows, c); }
 
 static kk_status cross_entropy_check(const kk_call *c, kk_err *e) {
-  const int32_t *y = kk_idx(c, TARGET);
   if (!c->in[TARGET] == !c->in[SOFT])
     return kk_fail(e, KK_EARG, "cross_entropy: give either target (classes) or soft (distributions)");
-  if (KK_DIM(c, 'C') < 1) return kk_fail(e, KK_EARG, "cross_entropy: no classes");
-  for (int64_t n = 0, N = kk_rows(c); y && n < N; n++)
-    if (y[n] < -1 || y[n] >= KK_DIM(c, 'C'))
-      return kk_fail(e, KK_EARG, "cross_entropy: target %lld is %d, expected 1..%lld, or 0 to ignore the row",
-                     (long long)n + 1, y[n] + 1, (long long)KK_DIM(c, 'C'));
-  return KK_OK;
+  return kk_ce_targets("cross_entropy", kk_idx(c, TARGET), kk_rows(c), KK_DIM(c, 'C'), e);
 }
 
 static kk_status cross_entropy_shape(kk_call *c, kk_shape *out, kk_err *e) {

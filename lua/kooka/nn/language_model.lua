@@ -16,19 +16,26 @@ local function language_model(o)
   return self
 end
 
---- model(ids [T,B], state or nil) -> logits [T,B,V], state, dropped [T,B,E], raw [T,B,E]
-function LanguageModel:forward(ids, state)
+-- What the decoder reads: h, with variational dropout while training, of the encoder's output raw.
+local function states(self, ids, state)
   local raw, new = self.encoder(ids, state)
   local h = raw
   if self.training and self.output_p > 0 then h = core.variational_dropout(raw, { p = self.output_p }) end
+  return h, raw, new
+end
+
+--- model(ids [T,B], state or nil) -> logits [T,B,V], state, dropped [T,B,E], raw [T,B,E]
+function LanguageModel:forward(ids, state)
+  local h, raw, new = states(self, ids, state)
   return core.linear(h, self.encoder.embedding, self.bias), new, h, raw
 end
 
 --- model:loss(batch {x=, y=}, state) -> loss, stats [3], state
 -- stats: sum of -log p of the true tokens, tokens, top-1 hits. The loss has the activation penalties while training.
+-- Logits are never held for all tokens (kooka.linear_cross_entropy).
 function LanguageModel:loss(batch, state)
-  local logits, new, h, raw = self:forward(batch.x, state)
-  local loss, stats = core.cross_entropy(logits, batch.y)
+  local h, raw, new = states(self, batch.x, state)
+  local loss, stats = core.linear_cross_entropy(h, self.encoder.embedding, self.bias, batch.y)
   if self.training and (self.alpha > 0 or self.beta > 0) then
     loss = loss + core.activation_penalty(h, raw, { alpha = self.alpha, beta = self.beta })
   end
