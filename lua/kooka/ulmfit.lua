@@ -67,12 +67,13 @@ end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
 -- Stage `name`: trains a language model on texts (from: start from that file of the run) and writes name.safetensors.
--- valid: texts for the perplexity. batch, bptt, decay, clip, cell, embed, hidden, layers as in kooka.nn.awd_lstm and the learner.
+-- valid: texts for the perplexity. softmax, cutoffs, samples as in kooka.nn.language_model; batch, bptt, decay, clip, cell,
+-- embed, hidden, layers as in kooka.nn.awd_lstm and the learner.
 function ulmfit.language_model(run, tok, o)
   local file = o.name .. ".safetensors"
   local history = run:stage(o.name, function()
     local options = network_options(tok, o)
-    options.drop = o.drop
+    options.drop, options.softmax, options.cutoffs, options.samples = o.drop, o.softmax, o.cutoffs, o.samples
     local network = nn.language_model(options)
     if o.from then must(network:load(run.dir .. "/" .. o.from)) end
     local corpus, held_out = encode(tok, o.texts), o.valid and encode(tok, o.valid)

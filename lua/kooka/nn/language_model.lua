@@ -2,17 +2,35 @@
 local core = require "kooka.core"
 local module = require "kooka.nn.module"
 local awd_lstm = require "kooka.nn.awd_lstm"
+local adaptive_softmax = require "kooka.nn.adaptive_softmax"
+local sampled_softmax = require "kooka.nn.sampled_softmax"
 
 local LanguageModel = module.class "language_model"
 
---- language_model{vocab=, ..., output_p=.1, alpha=2, beta=1} -> model
--- Other options go to the encoder (kooka.nn.awd_lstm). alpha, beta: activation penalties (AR, TAR).
+local kinds = { full = true, adaptive = true, sampled = true }
+
+--- language_model{vocab=, ..., output_p=.1, alpha=2, beta=1, softmax="full"} -> model
+-- Other options go to the encoder (kooka.nn.awd_lstm). alpha, beta: activation penalties (AR, TAR). softmax, where the
+-- vocabulary is large and its ids come in order of falling frequency (as SentencePiece's nearly do):
+--   "adaptive"  rare words in clusters, cutoffs = { vocab // 10, vocab // 3 } (kooka.nn.adaptive_softmax, tied)
+--   "sampled"   trains on samples = 8192 drawn words and the batch's targets (kooka.nn.sampled_softmax); in evaluation
+--               the full softmax, to which its weights belong
 local function language_model(o)
   local self = module.new(LanguageModel)
   self.output_p = (o.drop or 1) * (o.output_p or .1)
   self.alpha, self.beta = o.alpha or 2, o.beta or 1
+  self.softmax, self.samples = o.softmax or "full", o.samples or 8192
+  if not kinds[self.softmax] then
+    error(("language_model: softmax is %s, expected full, adaptive or sampled"):format(self.softmax), 2)
+  end
   self:add("encoder", awd_lstm(o))
   self:parameter("bias", core.zeros(o.vocab))
+  if self.softmax == "adaptive" then
+    self:add("adaptive", adaptive_softmax { inputs = self.encoder.config.embed, classes = o.vocab,
+      cutoffs = o.cutoffs or { o.vocab // 10, o.vocab // 3 },
+      stream = o.stream or core.random("adaptive softmax", o.seed),
+      tied = { weight = self.encoder.embedding, bias = self.bias } })
+  end
   return self
 end
 
@@ -25,9 +43,20 @@ local function states(self, ids, state)
 end
 
 --- model(ids [T,B], state or nil) -> logits [T,B,V], state, dropped [T,B,E], raw [T,B,E]
+-- Of an adaptive softmax the logits are log-probabilities.
 function LanguageModel:forward(ids, state)
   local h, raw, new = states(self, ids, state)
+  if self.adaptive then return self.adaptive(h), new, h, raw end
   return core.linear(h, self.encoder.embedding, self.bias), new, h, raw
+end
+
+local function decode(self, h, y)
+  local weight = self.encoder.embedding
+  if self.adaptive then return self.adaptive:loss(h, y) end
+  if self.softmax == "sampled" and self.training then
+    return sampled_softmax(h, weight, self.bias, y, { samples = self.samples })
+  end
+  return core.linear_cross_entropy(h, weight, self.bias, y)
 end
 
 --- model:loss(batch {x=, y=}, state) -> loss, stats [3], state
@@ -35,17 +64,18 @@ end
 -- Logits are never held for all tokens (kooka.linear_cross_entropy).
 function LanguageModel:loss(batch, state)
   local h, raw, new = states(self, batch.x, state)
-  local loss, stats = core.linear_cross_entropy(h, self.encoder.embedding, self.bias, batch.y)
+  local loss, stats = decode(self, h, batch.y)
   if self.training and (self.alpha > 0 or self.beta > 0) then
     loss = loss + core.activation_penalty(h, raw, { alpha = self.alpha, beta = self.beta })
   end
   return loss, stats, self.encoder:carry(new)
 end
 
---- model:groups() -> layer groups; the decoder's bias goes with the embedding
+--- model:groups() -> layer groups; the decoder's own parameters go with the embedding
 function LanguageModel:groups()
   local groups = self.encoder:groups()
   table.insert(groups[1], self.bias)
+  if self.adaptive then table.move(self.adaptive:parameters(), 1, 2, #groups[1] + 1, groups[1]) end
   return groups
 end
 
