@@ -2,7 +2,7 @@
 return {
   compiler = "cc (Debian 12.2.0-14+deb12u1) 12.2.0",
   kernel = "avx2",
-  lstm = 1887727,
-  lm = 5348592,
-  linear_ce = 1475679,
+  lstm = 1886693,
+  lm = 5237344,
+  linear_ce = 1312508,
 }
