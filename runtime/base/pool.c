@@ -37,6 +37,9 @@ static struct {
 } pool = {.ticket = NONE, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .busy = ATOMIC_FLAG_INIT};
 
 static _Thread_local bool inside;   /* this thread is running a chunk */
+static _Thread_local int self;      /* 0: not one of the pool's */
+
+int kk_pool_self(void) { return self; }
 
 static void pool_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -97,8 +100,8 @@ static bool pool_offered(void) {
   return (uint32_t)t != NONE && (uint32_t)t < atomic_load_explicit(&pool.chunks, memory_order_relaxed);
 }
 
-static void *pool_worker(void *self) {
-  int mine = (int)(intptr_t)self;
+static void *pool_worker(void *number) {
+  const int mine = self = (int)(intptr_t)number;
   for (;;) {
     int spin = 0;
     if (mine < pool.threads) pool_work();

@@ -12,6 +12,7 @@ typedef void (*kk_chunk_fn)(void *arg, int64_t begin, int64_t end);
 void kk_pool_for(int64_t n, int64_t grain, kk_chunk_fn fn, void *arg);
 
 int kk_pool_threads(void);
+int kk_pool_self(void);               /* which thread this is: 0 the caller, 1 .. the pool's */
 void kk_pool_set_threads(int n);      /* n < 1: as many as the process may use */
 
 #endif

@@ -104,6 +104,7 @@ static kk_status run_allocate(kk_call *c, const kk_sig *s, kk_dtype widest, bool
     if ((st = kk_tensor_new(run_wanted(&s->out[i], widest), &shape[i], &c->out[i], e))) return st;
   }
   c->nout = s->nout;
+  c->records = records;
   c->nsave = records ? s->nsave : 0;
   for (int i = 0; i < c->nsave; i++) {
     if ((st = run_shape(c, &s->save[i], &shape[s->nout + i], e))) return st;

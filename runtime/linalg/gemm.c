@@ -333,6 +333,11 @@ kk_packed kk_pack_rows(bool tb, int64_t k, int64_t n, kk_row_fn *row, void *arg,
   return gemm_pack((kk_pack_job){.tb = tb, .k1 = k, .n = n, .row = row, .arg = arg}, to);
 }
 
+kk_packed kk_packed_of(int64_t k, int64_t n, const void *data) { return (kk_packed){mode, k, n, data}; }
+
+/* A place in the kernel's name, which no other kernel and precision share. */
+const void *kk_packed_form(void) { return (mode->kernel16 ? mode->kernel16->name : mode->kernel->name) + (mode - modes); }
+
 const void *kk_packed_at(const kk_packed *b, int64_t n0) {
   return (const char *)b->data + kk_mode_depths(b->mode, b->k, kk_mode_block(b->mode, b->k)) * n0 * b->mode->bytes;
 }

@@ -49,6 +49,8 @@ int64_t kk_panel(void);                                      /* columns of a pan
 int64_t kk_packed_count(int64_t k, int64_t n);               /* kk_reals of kk_packed.data, which is aligned to 64 bytes */
 kk_packed kk_pack(bool tb, int64_t k, int64_t n, const kk_real *b, int64_t ldb, void *to);
 kk_packed kk_pack_rows(bool tb, int64_t k, int64_t n, kk_row_fn *row, void *arg, void *to);
+kk_packed kk_packed_of(int64_t k, int64_t n, const void *data);    /* what kk_pack left there, while kk_packed_form is the same */
+const void *kk_packed_form(void);                            /* names kernel and precision, on which the order depends */
 const void *kk_packed_at(const kk_packed *b, int64_t n0);    /* where the panel of column n0 lies */
 
 /* A[m,k] as the products with packed operands take it: where it lies, or in bfloat16 a copy in `room`, kk_left_count

@@ -1,7 +1,23 @@
 /* linear.c -- the fully connected layer. */
 #include "base/pool.h"
 #include "linalg/gemm.h"
-#include "op/op.h"
+#include "op/weights.h"
+
+enum { FEW = 64 };                     /* rows for which packing the weights costs more than a tenth of the product */
+
+static const char LINEAR_FORM;         /* its address names the weights' packed form */
+
+/* y (+)= x w' with weights that stay packed from call to call: a decoder that is asked for one token at a time. */
+static bool linear_kept(kk_call *c, int64_t N, int64_t H, int64_t D, bool add) {
+  const size_t size = (size_t)kk_packed_count(D, H) * sizeof(kk_real);
+  kk_derived *keep = kk_weights_form(c, 1, &LINEAR_FORM, kk_packed_form(), size, N > 0 && N <= FEW);
+  kk_packed w;
+  if (!keep) return false;
+  w = keep->filled ? kk_packed_of(D, H, keep->data) : kk_pack(true, D, H, kk_in(c, 1), D, keep->data);
+  keep->filled = true;
+  kk_gemm_packed(N, kk_in(c, 0), D, &w, add, kk_out(c, 0), H);
+  return true;
+}
 
 /* Weights are stored [H,D], one row per output, as everywhere in the field. */
 static void linear_forward(kk_call *c) {
@@ -11,7 +27,8 @@ static void linear_forward(kk_call *c) {
   if (b)
     for (int64_t n = 0; n < N; n++)
       for (int64_t h = 0; h < H; h++) y[n * H + h] = b[h];
-  kk_gemm(false, true, N, H, D, kk_in(c, 0), D, kk_in(c, 1), D, b != NULL, y, H);
+  if (!linear_kept(c, N, H, D, b != NULL))
+    kk_gemm(false, true, N, H, D, kk_in(c, 0), D, kk_in(c, 1), D, b != NULL, y, H);
 }
 
 typedef struct column_job { const kk_real *dy; kk_real *db; int64_t N, H; } column_job;

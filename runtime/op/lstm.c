@@ -14,10 +14,11 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "base/turns.h"
 #include "linalg/gemm.h"
 #include "op/lstm_gates.h"
 #include "op/mask.h"
-#include "op/op.h"
+#include "op/weights.h"
 
 enum { X, H0, C0, W_IH, W_HH, BIAS, LENS };
 enum { WEIGHT_DROP, INPUT_DROP };
@@ -38,7 +39,9 @@ typedef struct lstm {
   kk_real *x;                         /* live input rows times mask: ROWS of them, backward all    */
   kk_real *w;                         /* backward: room for w_hh packed, then for its masked gradient */
   kk_real *wh, *wi;                   /* forward: room for each gate's w_hh and w_ih, packed       */
+  kk_derived *keep_h, *keep_i;        /* or where they stay, packed, from call to call             */
   kk_packed ph[4], pi[4], back;
+  kk_turns *turns;                    /* forward: who takes which piece of a step                  */
   kk_real *g;                         /* gates of the steps at hand, when they are not saved       */
   kk_real *r;                         /* backward [B,H]: dh                                        */
   kk_real *dc;                        /* [B,H] gradient of the cells, carried back                 */
@@ -76,6 +79,10 @@ static void lstm_cut(lstm *s) {
   s->many = s->B >= MANY;
 }
 
+static const char LSTM_FORM;             /* its address names the weights' packed form */
+
+static size_t lstm_bytes(int64_t width, int64_t H) { return (size_t)(4 * kk_packed_count(width, H)) * sizeof(kk_real); }
+
 /* Where the pieces lie in scratch; with base NULL only the size is wanted. Answers bytes. */
 static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
   size_t at = 0;
@@ -104,10 +111,14 @@ static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
     if (!s->whole) PIECE(hp, (N - B) * H);
   } else {
     PIECE(bias, 4 * H);
-    PIECE(wh, 4 * kk_packed_count(H, H));
-    PIECE(wi, 4 * kk_packed_count(D, H));
     PIECE(x_room, kk_left_count(rows, D));
     PIECE(h_room, kk_left_count(B, H));
+    PIECE(turns, 1);
+    s->keep_h = kk_weights_form(c, W_HH, &LSTM_FORM, kk_packed_form(), lstm_bytes(H, H), !base && !s->wdrop);
+    s->keep_i = kk_weights_form(c, W_IH, &LSTM_FORM, kk_packed_form(), lstm_bytes(D, H), !base && !s->wdrop);
+    if (s->wdrop) s->keep_h = s->keep_i = NULL;
+    if (!s->keep_h) PIECE(wh, 4 * kk_packed_count(H, H));
+    if (!s->keep_i) PIECE(wi, 4 * kk_packed_count(D, H));
     if (!c->nsave) PIECE(g, rows * 4 * H);
   }
 #undef PIECE
@@ -153,14 +164,23 @@ static void lstm_gate_row(void *arg, int64_t row, int64_t j, int64_t n, kk_real 
   lstm_row(q->s, q->first + row, j, n, to);
 }
 
+/* Gate q of packed weights [4H,D], which are at `to` when they were kept from an earlier call. */
+static kk_packed lstm_pack_gate(lstm *s, int input, int q, int64_t D, const kk_derived *keep, kk_real *to) {
+  const int64_t H = s->H;
+  gate_rows rows = {s, q * H};
+  to = (keep ? (kk_real *)keep->data : to) + q * kk_packed_count(D, H);
+  if (keep && keep->filled) return kk_packed_of(D, H, to);
+  if (input == W_HH && s->wdrop) return kk_pack_rows(true, D, H, lstm_gate_row, &rows, to);
+  return kk_pack(true, D, H, kk_in(s->call, input) + q * H * D, D, to);
+}
+
 static void lstm_pack(lstm *s) {
-  const int64_t H = s->H, D = s->D, nh = kk_packed_count(H, H), ni = kk_packed_count(D, H);
   for (int q = 0; q < 4; q++) {
-    gate_rows rows = {s, q * H};
-    s->ph[q] = s->wdrop ? kk_pack_rows(true, H, H, lstm_gate_row, &rows, s->wh + q * nh)
-                        : kk_pack(true, H, H, kk_in(s->call, W_HH) + q * H * H, H, s->wh + q * nh);
-    s->pi[q] = kk_pack(true, D, H, kk_in(s->call, W_IH) + q * H * D, D, s->wi + q * ni);
+    s->ph[q] = lstm_pack_gate(s, W_HH, q, s->H, s->keep_h, s->wh);
+    s->pi[q] = lstm_pack_gate(s, W_IH, q, s->D, s->keep_i, s->wi);
   }
+  if (s->keep_h) s->keep_h->filled = true;
+  if (s->keep_i) s->keep_i->filled = true;
 }
 
 /* The other way: the gradient of the masked weights, times the mask, added to the weights' gradient. */
@@ -214,11 +234,12 @@ static void lstm_step(void *arg, int64_t begin, int64_t end) {
   const int64_t H = s->H, t = s->t, B = s->B, ld = 4 * H;
   const int64_t before = s->first[t] - s->first[s->t0];       /* prepared rows of the steps before */
   kk_real *now = kk_out(c, 2), *cells = c->nsave ? kk_saved(c, CELLS) : NULL;   /* unsaved, cells live in c_n */
-  for (int64_t k = begin; k < end; k++) {
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t k = kk_turns_take(s->turns);
     const piece p = lstm_piece(s, k, lstm_live(s, t));
     const int64_t rows = p.r1 - p.r0, at = p.r0 * H + p.u0;
     kk_real *g = s->gt + p.r0 * ld + p.u0;
-    const int64_t u1 = p.u0 + p.w, soon = lstm_soon(s, k);
+    const int64_t u1 = p.u0 + p.w, soon = kk_turns_next(s->turns, k) / s->parts * s->block;
     for (int q = 0; q < 4; q++) {
       const kk_packed *after = s->many ? s->pi : s->ph;
       const void *next = q < 3 ? kk_packed_at(after + q + 1, p.u0) : kk_packed_at(after, soon);
@@ -249,6 +270,7 @@ static void lstm_forward(kk_call *c) {
   lstm_open(&s, c, false);
   const int64_t H = s.H, D = s.D;
   lstm_pack(&s);
+  *s.turns = (kk_turns){0};
   lstm_copy(s.bias, kk_in(c, BIAS), 4 * H);
   lstm_copy(kk_out(c, 2), kk_in(c, C0), s.B * H);
   for (int64_t t0 = 0, t1; t0 < s.T; t0 = t1) {
@@ -262,6 +284,7 @@ static void lstm_forward(kk_call *c) {
       const kk_real *h = s.t ? kk_out(c, 0) + (s.t - 1) * s.B * H : kk_in(c, H0);
       s.h_left = h ? kk_left_of(lstm_live(&s, s.t), H, h, H, s.h_room) : (kk_left){0};
       s.gt = g + (s.first[s.t] - s.first[t0]) * 4 * H;
+      kk_turns_begin(s.turns, s.pieces);
       kk_pool_for(s.pieces, 1, lstm_step, &s);
       lstm_ends(&s);
     }

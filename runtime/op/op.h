@@ -18,6 +18,7 @@ struct kk_sample;
 typedef struct kk_call {
   const struct kk_op *op;
   int nin, nout, nsave;
+  bool records;                  /* backward may follow                                          */
   kk_tensor *src[KK_MAXIN];      /* what the caller gave; NULL where an optional input is absent */
   kk_tensor *in[KK_MAXIN];       /* contiguous, right type: src itself or a copy                 */
   kk_tensor *out[KK_MAXOUT];

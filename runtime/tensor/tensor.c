@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tensor/derived.h"
 #include "tensor/rowset.h"
 
 static const struct { const char *name; size_t size; } dtypes[KK_NDTYPE] = {
@@ -153,6 +154,7 @@ void kk_storage_clear(kk_storage *s) {
   kk_rowset_drop(s);
   kk_free(s->grad, (size_t)s->n * sizeof *s->grad);
   s->grad = NULL;
+  kk_derived_drop(s);
   if (s->shared) {
     if (s->release) s->release(s->owner);
     s->release = NULL;

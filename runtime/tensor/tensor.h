@@ -46,6 +46,7 @@ typedef struct kk_storage {
   uint64_t writes;            /* counts in-place writes: backward refuses stale inputs    */
   void *data;                 /* NULL after the scope closed: "released"                  */
   kk_real *grad;              /* NULL until backward needs it; n elements                 */
+  struct kk_derived *derived; /* forms made of the contents (derived.h), or NULL          */
   void *owner;                /* of shared data: what to release, and how                 */
   void (*release)(void *owner);
   struct kk_rowset *rows;       /* of a table that an optimizer updates row by row (rowset.h), else NULL */

@@ -238,6 +238,6 @@ static const lstm_case cases[] = {
   {2, 64, 50, 100, false, true, NULL, 0, 0}, {2, 2, 3, 1150, true, true, NULL, 0, 0},
 };
 
-static void equals_the_plain_loops(double tolerance) {
+__attribute__((unused)) static void equals_the_plain_loops(double tolerance) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(cases[i], tolerance);
 }
