@@ -378,18 +378,9 @@ static void lstm_backward(kk_call *c) {
 }
 
 static kk_status lstm_check(const kk_call *c, kk_err *e) {
-  const int32_t *lens = kk_idx(c, LENS);
-  const int64_t T = KK_DIM(c, 'T');
-  if (T < 1 || KK_DIM(c, 'B') < 1 || KK_DIM(c, 'D') < 1 || KK_DIM(c, 'H') < 1)
+  if (KK_DIM(c, 'T') < 1 || KK_DIM(c, 'B') < 1 || KK_DIM(c, 'D') < 1 || KK_DIM(c, 'H') < 1)
     return kk_fail(e, KK_EARG, "lstm: an empty sequence");
-  for (int64_t b = 0; lens && b < KK_DIM(c, 'B'); b++) {
-    if (lens[b] < 1 || lens[b] > T)
-      return kk_fail(e, KK_EARG, "lstm: length %lld is %d, expected 1..%lld", (long long)b + 1, lens[b], (long long)T);
-    if (b && lens[b] > lens[b - 1])
-      return kk_fail(e, KK_EARG, "lstm: lengths must fall from row to row, but row %lld has %d after %d; sort the rows",
-                     (long long)b + 1, lens[b], lens[b - 1]);
-  }
-  return KK_OK;
+  return kk_lengths_check("lstm", kk_idx(c, LENS), KK_DIM(c, 'B'), KK_DIM(c, 'T'), e);
 }
 
 static kk_status lstm_shape(kk_call *c, kk_shape *out, kk_err *e) {

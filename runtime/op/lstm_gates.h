@@ -1,4 +1,4 @@
-/* lstm_gates.h -- the non-linear half of an LSTM step, shared by lstm and lstm_cell.
+/* lstm_gates.h -- the non-linear half of an LSTM step, shared by lstm, lstm_cell and lstm_q8.
 **
 ** Gates are i, f, g, o, as in PyTorch:  i, f, o = sigmoid(a), g = tanh(a),
 ** c' = f c + i g,  h = o tanh c'. */
@@ -31,5 +31,8 @@ void kk_gates_forward(const kk_gates *s);
 void kk_gates_backward(const kk_gates *s);
 /* sum[gate g_next + u] += dg of some rows, u < units, in double and row after row: the bias's gradient. */
 void kk_gates_bias(const kk_gates *s, double *sum);
+
+/* Lengths of rows, NULL or [B]: 1..T, and falling. */
+kk_status kk_lengths_check(const char *who, const int32_t *lens, int64_t B, int64_t T, kk_err *e);
 
 #endif

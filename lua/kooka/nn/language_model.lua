@@ -47,6 +47,7 @@ end
 function LanguageModel:forward(ids, state)
   local h, raw, new = states(self, ids, state)
   if self.adaptive then return self.adaptive(h), new, h, raw end
+  if self.decoder then return core.linear_q8(h, self.decoder, self.decoder_scale, self.bias), new, h, raw end
   return core.linear(h, self.encoder.embedding, self.bias), new, h, raw
 end
 
