@@ -32,7 +32,7 @@ static size_t linear_q8_layout(linear_q8 *j, const kk_call *c, char *base) {
   PIECE(s, (size_t)j->N * sizeof(kk_real));
   PIECE(scale, columns * sizeof(kk_real));
   PIECE(bias, columns * sizeof(kk_real));
-  j->keep = kk_weights_form(c, W, &LINEAR_Q8_FORM, size, !base);
+  j->keep = kk_weights_form(c, W, &LINEAR_Q8_FORM, NULL, size, !base);
   if (!j->keep) PIECE(room, size);
 #undef PIECE
   return at;

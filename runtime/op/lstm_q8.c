@@ -67,8 +67,8 @@ static size_t q8_layout(lstm_q8 *s, const kk_call *c, char *base) {
   PIECE(hu, s->B * kk_q8_width(s->H));
   REALS(hs, s->B);
   REALS(g, s->rows * columns);
-  s->keep_i = kk_weights_form(c, W_IH, &LSTM_Q8_FORM, ni, !base);
-  s->keep_h = kk_weights_form(c, W_HH, &LSTM_Q8_FORM, nh, !base);
+  s->keep_i = kk_weights_form(c, W_IH, &LSTM_Q8_FORM, NULL, ni, !base);
+  s->keep_h = kk_weights_form(c, W_HH, &LSTM_Q8_FORM, NULL, nh, !base);
   if (!s->keep_i) PIECE(room_i, ni);
   if (!s->keep_h) PIECE(room_h, nh);
 #undef REALS
