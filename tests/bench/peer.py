@@ -368,7 +368,8 @@ def heads(z):
     return step, "scikit-learn %s, %d of %d persons, scaled" % (sklearn.__version__, some, users)
 
 
-CASES = {"lstm": lstm, "lm": lm, "qrnn": qrnn, "classifier": classifier, "message": message, "linear_ce": linear_ce,
+CASES = {"lstm": lstm, "lm": lm, "qrnn": qrnn, "classifier": classifier, "message": message, "message_int8": message,
+         "linear_ce": linear_ce,
          "embedding": embedding, "matmul": matmul, "adam": adam_case, "tokenizer": tokenizer, "rules": rules, "nbsvm": nbsvm, "bootstrap": bootstrap, "heads": heads}
 open_now = {}
 

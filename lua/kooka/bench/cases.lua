@@ -120,18 +120,24 @@ cases.classifier = {
   end,
 }
 
-cases.message = {
-  about = "one message through a classifier, no gradient", unit = "ms", bf16 = true,
-  sizes = { V = 30000, E = 400, H = 1152, L = 3, T = 30 }, tiny = { V = 40, E = 4, H = 6, L = 2, T = 3 },
-  open = function(z)
-    local model = nn().classifier { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L }:eval()
-    local ids, lens = core.randint(1, z.V, z.T, 1, random "message"):keep(), core.tensor({ z.T }, "int32"):keep()
-    return function()
-      local scope <close> = core.scope()
-      core.softmax(model(ids, lens)):tolist()
-    end, { flops = 2 * z.T * widths(z), inner = 5 }
-  end,
-}
+local function message(about, bf16, prepared)
+  return {
+    about = about, unit = "ms", bf16 = bf16,
+    sizes = { V = 30000, E = 400, H = 1152, L = 3, T = 30 }, tiny = { V = 40, E = 4, H = 6, L = 2, T = 3 },
+    open = function(z)
+      local model = prepared(nn().classifier { vocab = z.V, embed = z.E, hidden = z.H, layers = z.L }:eval())
+      local ids, lens = core.randint(1, z.V, z.T, 1, random "message"):keep(), core.tensor({ z.T }, "int32"):keep()
+      return function()
+        local scope <close> = core.scope()
+        core.softmax(model(ids, lens)):tolist()
+      end, { flops = 2 * z.T * widths(z), inner = 5 }
+    end,
+  }
+end
+
+cases.message = message("one message through a classifier, no gradient", true, function(model) return model end)
+cases.message_int8 = message("the same with recurrent weights of eight bits; the peer's are float32", nil,
+  function(model) return nn().quantize(model) end)
 
 cases.linear_ce = {
   about = "linear + cross-entropy, forward + backward", unit = "ms", bf16 = true, sizes = { N = 4480, D = 400, V = 30000 },
@@ -303,6 +309,7 @@ cases.rows = {
   { name = "classifier padded", case = "classifier", sizes = { low = 40, high = 40 }, bf16 = true },
   { name = "classifier tweets", case = "classifier", bf16 = true, installed = true },
   { name = "one message", case = "message", bf16 = true },
+  { name = "one message int8", case = "message_int8" },
   { name = "sentencepiece encode", case = "tokenizer" },
   { name = "rules", case = "rules" },
   { name = "nbsvm fit", case = "nbsvm" },

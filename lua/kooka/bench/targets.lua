@@ -32,6 +32,7 @@ targets.rows = {
   ["classifier tweets bf16"] = row({ ratio = 3 }, { ratio = 2.2 }),
   ["one message"] = row({ ratio = 1.3 }, { ratio = 4 }),
   ["one message bf16"] = row({ ratio = 1.4 }, { ratio = 3 }),
+  ["one message int8"] = row({ ratio = 4 }, nil),
   ["qrnn lm"] = row({ ratio = 2 }, { ratio = 2 }),
   ["qrnn lm bf16"] = row({ ratio = 2.5 }, { ratio = 2 }),
   ["linear+ce"] = row({ ratio = 1.15 }, { ratio = 1.1 }),
