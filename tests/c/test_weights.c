@@ -1,6 +1,7 @@
 /* Packed weights that stay from call to call: used while the weights do not change, never after, and gone in training. */
 #include "lstm_oracle.h"
 #include "base/turns.h"
+#include "linalg/gemm.h"
 #include "tensor/derived.h"
 
 static const lstm_case LARGE = {3, 2, 40, 70, false, true, NULL, 0, 0};   /* 4*70*70 weights: enough to be kept */
@@ -104,6 +105,20 @@ static void a_recording_call_drops_what_was_kept(void **state) {
   }
 }
 
+static void another_kernel_packs_anew(void **state) {
+  static const char *const names[] = {"portable", "avx2", "avx512", NULL};
+  lstm_run r;
+  (void)state;
+  run_open(&r, LARGE, false);
+  for (int i = 0; i < 4; i++) {
+    predict(&r);
+    if (kk_gemm_choose(names[i], &err)) continue;
+    const uint64_t switched = predict(&r);
+    assert_true(switched == predict_fresh(&r));
+  }
+  run_close(&r);
+}
+
 static void weight_drop_keeps_nothing(void **state) {
   lstm_case k = LARGE;
   lstm_run r;
@@ -201,6 +216,7 @@ int main(void) {
     cmocka_unit_test(changed_weights_change_the_prediction),
     cmocka_unit_test(a_part_of_a_storage_has_a_form_of_its_own),
     cmocka_unit_test(a_recording_call_drops_what_was_kept),
+    cmocka_unit_test(another_kernel_packs_anew),
     cmocka_unit_test(weight_drop_keeps_nothing),
     cmocka_unit_test(refused_memory_is_no_error_of_the_layer),
     cmocka_unit_test(linear_keeps_large_weights_for_few_rows),

@@ -205,6 +205,7 @@ function TestQuantize:test_what_cannot_be_is_refused()
   lu.assertErrorMsgContains("no option 'text'", m.quantize, m, { text = texts })
   local small = m:quantize { texts = { "the bird" }, say = silent }
   lu.assertErrorMsgContains("eight bits already", small.quantize, small, { texts = texts })
+  lu.assertErrorMsgContains("no LSTM layer", nn.quantize, nn.linear { inputs = 2, outputs = 3 })
   small.network:train()
   lu.assertErrorMsgContains("cannot be trained", small.network, kooka.tensor({ { 1 } }, "int32"), kooka.tensor({ 1 }, "int32"))
 end
