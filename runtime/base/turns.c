@@ -20,7 +20,8 @@ static int64_t turns_piece(const kk_turns *t, int share, int64_t i) {
 
 int64_t kk_turns_take(kk_turns *t) {
   for (int share = kk_pool_self() % t->shares;; share = (share + 1) % t->shares) {
-    const int64_t piece = turns_piece(t, share, atomic_fetch_add_explicit(&t->share[share].taken, 1, memory_order_relaxed));
+    const int64_t i = atomic_fetch_add_explicit(&t->share[share].taken, 1, memory_order_relaxed);
+    const int64_t piece = turns_piece(t, share, i);
     if (piece >= 0) return piece;
   }
 }

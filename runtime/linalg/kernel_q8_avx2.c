@@ -42,7 +42,8 @@ TARGET static inline __attribute__((always_inline)) void avx2_columns(const int 
     }
 }
 
-TARGET static void avx2_tile(int rows, int64_t groups, const uint8_t *a, int64_t lda, const int8_t *b, int32_t c[][KK_Q8_PANEL]) {
+TARGET static void avx2_tile(int rows, int64_t groups, const uint8_t *a, int64_t lda, const int8_t *b,
+                             int32_t c[][KK_Q8_PANEL]) {
   int r = 0;
   for (; r + 1 < rows; r += 2)
     for (int at = 0; at < KK_Q8_PANEL; at += COLUMNS) avx2_columns(2, groups, a + r * lda, lda, b, at, c + r);

@@ -3,7 +3,8 @@
 
 static bool portable_have(void) { return true; }
 
-static void portable_tile(int rows, int64_t groups, const uint8_t *a, int64_t lda, const int8_t *b, int32_t c[][KK_Q8_PANEL]) {
+static void portable_tile(int rows, int64_t groups, const uint8_t *a, int64_t lda, const int8_t *b,
+                          int32_t c[][KK_Q8_PANEL]) {
   for (int r = 0; r < rows; r++) {
     int32_t sum[KK_Q8_PANEL] = {0};
     for (int64_t g = 0; g < groups; g++) {

@@ -6,7 +6,7 @@
 
 #include "linalg/q8.h"
 
-enum { STEP = KK_Q8_PANEL * KK_Q8_GROUP, AHEAD = 16 * STEP };   /* bytes of a group; brought near before they are read */
+enum { STEP = KK_Q8_PANEL * KK_Q8_GROUP, AHEAD = 16 * STEP };   /* bytes of a group; how far ahead they are brought near */
 
 static bool avx512vnni_have(void) {
   __builtin_cpu_init();
@@ -30,8 +30,8 @@ static inline int32_t vnni_four(const uint8_t *u) {
 /* rows, vecs and chains are constants wherever this is inlined. Few rows need several chains of sums to hide the
 ** latency of 5 cycles; integers may be summed in any order. */
 #define VNNI_TILE(name, TARGET, vec, BYTES, zero, load, spread, dot, sum, store) \
-  TARGET static inline __attribute__((always_inline)) void name(const int rows, const int vecs, const int chains, int64_t groups, \
-      const uint8_t *a, int64_t lda, const int8_t *b, int at, int32_t c[][KK_Q8_PANEL]) { \
+  TARGET static inline __attribute__((always_inline)) void name(const int rows, const int vecs, const int chains, \
+      int64_t groups, const uint8_t *a, int64_t lda, const int8_t *b, int at, int32_t c[][KK_Q8_PANEL]) { \
     vec acc[KK_Q8_ROWS][8]; \
     int64_t g = 0; \
     _Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) \
@@ -40,11 +40,13 @@ static inline int32_t vnni_four(const uint8_t *u) {
     for (; g + chains <= groups; g += chains, a += chains * KK_Q8_GROUP, b += chains * STEP) \
       _Pragma("GCC unroll 2") for (int q = 0; q < chains; q++) { \
         vec u[KK_Q8_ROWS]; \
-        _Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) u[r] = spread(vnni_four(a + r * lda + q * KK_Q8_GROUP)); \
+        _Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) \
+          u[r] = spread(vnni_four(a + r * lda + q * KK_Q8_GROUP)); \
         _Pragma("GCC unroll 8") for (int v = 0; v < vecs; v++) { \
           const vec w = load((const void *)(b + q * STEP + v * BYTES)); \
           if (v * BYTES % 64 == 0) __builtin_prefetch(b + AHEAD + q * STEP + v * BYTES, 0, 2); \
-          _Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) acc[r][q * vecs + v] = dot(acc[r][q * vecs + v], u[r], w); \
+          _Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) \
+            acc[r][q * vecs + v] = dot(acc[r][q * vecs + v], u[r], w); \
         } \
       } \
     for (; g < groups; g++, a += KK_Q8_GROUP, b += STEP) \
@@ -59,10 +61,10 @@ static inline int32_t vnni_four(const uint8_t *u) {
 #define TARGET_512 __attribute__((target("avx512f,avx512vnni")))
 #define TARGET_256 __attribute__((target("avx2,avxvnni")))
 
-VNNI_TILE(wide, TARGET_512, __m512i, 64, _mm512_setzero_si512, _mm512_load_si512, _mm512_set1_epi32, _mm512_dpbusd_epi32,
-          _mm512_add_epi32, _mm512_storeu_si512)
-VNNI_TILE(narrow, TARGET_256, __m256i, 32, _mm256_setzero_si256, _mm256_load_si256, _mm256_set1_epi32, _mm256_dpbusd_avx_epi32,
-          _mm256_add_epi32, _mm256_storeu_si256)
+VNNI_TILE(wide, TARGET_512, __m512i, 64, _mm512_setzero_si512, _mm512_load_si512, _mm512_set1_epi32,
+          _mm512_dpbusd_epi32, _mm512_add_epi32, _mm512_storeu_si512)
+VNNI_TILE(narrow, TARGET_256, __m256i, 32, _mm256_setzero_si256, _mm256_load_si256, _mm256_set1_epi32,
+          _mm256_dpbusd_avx_epi32, _mm256_add_epi32, _mm256_storeu_si256)
 
 TARGET_512 static void avx512vnni_tile(int rows, int64_t groups, const uint8_t *a, int64_t lda, const int8_t *b,
                                        int32_t c[][KK_Q8_PANEL]) {

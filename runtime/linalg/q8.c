@@ -113,7 +113,8 @@ static void q8_pack_panels(void *arg, int64_t begin, int64_t end) {
   const int64_t k = j->w.k, groups = kk_q8_groups(k);
   for (int64_t column = begin * KK_Q8_PANEL; column < end * KK_Q8_PANEL; column++) {
     const int64_t row = q8_source(&j->w, column);
-    int8_t *to = j->data + column / KK_Q8_PANEL * groups * KK_Q8_PANEL * KK_Q8_GROUP + column % KK_Q8_PANEL * KK_Q8_GROUP;
+    const int64_t panel = column / KK_Q8_PANEL * KK_Q8_PANEL;
+    int8_t *to = j->data + (panel * groups + column - panel) * KK_Q8_GROUP;
     int32_t sum = 0;
     for (int64_t g = 0; g < groups; g++, to += KK_Q8_PANEL * KK_Q8_GROUP)
       for (int64_t i = 0; i < KK_Q8_GROUP; i++) {

@@ -46,8 +46,9 @@ kk_q8 kk_q8_packed(int64_t k, int64_t n, int64_t parts, const void *at);     /* 
 /* v [n] in the order of the columns, 64 a panel, zeros where there is no row; NULL: zeros. */
 void kk_q8_order(const kk_q8 *w, const kk_real *v, kk_real *to);
 
-/* After kk_q8_kernel_used. Panel p for m rows: y[i][0..63] = s_i scale_j sum + add_j (add: 64 numbers, or NULL for what y holds). scale and
-** add stand at the panel's first column, y at its first row, ldy from row to row. In the calling thread. */
+/* Panel p for m rows, after kk_q8_kernel_used: y[i][0..63] = s_i scale_j sum + add_j (add: 64 numbers, or NULL for what
+** y holds). scale and add stand at the panel's first column, y at its first row, ldy from row to row. In the calling
+** thread. */
 void kk_q8_panel(const kk_q8 *w, int64_t p, int64_t m, const uint8_t *u, const kk_real *s, const kk_real *scale,
                  const kk_real *add, kk_real *y, int64_t ldy);
 

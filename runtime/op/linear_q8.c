@@ -76,8 +76,8 @@ static kk_status linear_q8_check(const kk_call *c, kk_err *e) { return kk_weight
 const kk_op kk_op_linear_q8 = {
   .name = "linear_q8",
   .sig = "x[...,D] w:b[H,D] scale[H] b[H]? -> y[...,H]",
-  .about = "linear with weights of eight bits as quantize_rows makes them; rows of x are rounded to eight bits too, by a scale "
-           "each. For prediction: no gradient",
+  .about = "linear with weights of eight bits as quantize_rows makes them; rows of x are rounded to eight bits too, by a "
+           "scale each. For prediction: no gradient",
   .check = linear_q8_check,
   .scratch = linear_q8_scratch,
   .forward = linear_q8_forward,

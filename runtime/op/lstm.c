@@ -16,6 +16,7 @@
 #include "base/pool.h"
 #include "base/turns.h"
 #include "linalg/gemm.h"
+#include "op/lens.h"
 #include "op/lstm_gates.h"
 #include "op/mask.h"
 #include "op/weights.h"
@@ -380,7 +381,7 @@ static void lstm_backward(kk_call *c) {
 static kk_status lstm_check(const kk_call *c, kk_err *e) {
   if (KK_DIM(c, 'T') < 1 || KK_DIM(c, 'B') < 1 || KK_DIM(c, 'D') < 1 || KK_DIM(c, 'H') < 1)
     return kk_fail(e, KK_EARG, "lstm: an empty sequence");
-  return kk_lengths_check("lstm", kk_idx(c, LENS), KK_DIM(c, 'B'), KK_DIM(c, 'T'), e);
+  return kk_lens_check("lstm", kk_idx(c, LENS), KK_DIM(c, 'T'), KK_DIM(c, 'B'), e);
 }
 
 static kk_status lstm_shape(kk_call *c, kk_shape *out, kk_err *e) {

@@ -69,14 +69,3 @@ KK_CLONES void kk_gates_bias(const kk_gates *s, double *sum) {
       for (int64_t u = 0; u < s->units; u++) to[u] += (double)dg[u];
     }
 }
-
-kk_status kk_lengths_check(const char *who, const int32_t *lens, int64_t B, int64_t T, kk_err *e) {
-  for (int64_t b = 0; lens && b < B; b++) {
-    if (lens[b] < 1 || lens[b] > T)
-      return kk_fail(e, KK_EARG, "%s: length %lld is %d, expected 1..%lld", who, (long long)b + 1, lens[b], (long long)T);
-    if (b && lens[b] > lens[b - 1])
-      return kk_fail(e, KK_EARG, "%s: lengths must fall from row to row, but row %lld has %d after %d; sort the rows", who,
-                     (long long)b + 1, lens[b], lens[b - 1]);
-  }
-  return KK_OK;
-}

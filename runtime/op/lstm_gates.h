@@ -32,7 +32,4 @@ void kk_gates_backward(const kk_gates *s);
 /* sum[gate g_next + u] += dg of some rows, u < units, in double and row after row: the bias's gradient. */
 void kk_gates_bias(const kk_gates *s, double *sum);
 
-/* Lengths of rows, NULL or [B]: 1..T, and falling. */
-kk_status kk_lengths_check(const char *who, const int32_t *lens, int64_t B, int64_t T, kk_err *e);
-
 #endif

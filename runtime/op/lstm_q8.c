@@ -8,11 +8,13 @@
 #include "base/pool.h"
 #include "base/turns.h"
 #include "linalg/q8.h"
+#include "op/lens.h"
 #include "op/lstm_gates.h"
 #include "op/weights.h"
 
 enum { X, H0, C0, W_IH, S_IH, W_HH, S_HH, BIAS, LENS };
-enum { ROWS = 1024, UNITS = KK_Q8_PANEL / 4, PIECES = 32 };   /* input rows prepared at a time; units of a panel; most pieces of a step */
+/* Input rows prepared at a time; units of a panel; pieces of a step, at most. */
+enum { ROWS = 1024, UNITS = KK_Q8_PANEL / 4, PIECES = 32 };
 
 static const char LSTM_Q8_FORM;          /* its address names the weights' packed form */
 
@@ -31,20 +33,15 @@ typedef struct lstm_q8 {
   kk_real *g;                            /* gates: [panels][rows][64]                       */
   void *room_i, *room_h;                 /* for packed weights that cannot be kept          */
   kk_derived *keep_i, *keep_h;
-  int64_t t, t0, n, live, at;            /* the step; the first prepared; rows prepared; rows of this step, where they begin */
+  int64_t t0, n;                         /* the first prepared step; prepared rows          */
+  int64_t t, live, at;                   /* the step, its rows, where they begin            */
   bool recurrent;                        /* h before the step is not zero                   */
 } lstm_q8;
 
-static int64_t q8_live(const kk_call *c, int64_t t) {
-  const int32_t *lens = kk_idx(c, LENS);
-  int64_t n = KK_DIM(c, 'B');
-  while (lens && n > 0 && lens[n - 1] <= t) n--;
-  return n;
-}
-
 static size_t q8_layout(lstm_q8 *s, const kk_call *c, char *base) {
   size_t at = 0;
-  *s = (lstm_q8){.call = (kk_call *)(uintptr_t)c, .T = KK_DIM(c, 'T'), .B = KK_DIM(c, 'B'), .D = KK_DIM(c, 'D'), .H = KK_DIM(c, 'H')};
+  *s = (lstm_q8){.call = (kk_call *)(uintptr_t)c, .T = KK_DIM(c, 'T'), .B = KK_DIM(c, 'B'), .D = KK_DIM(c, 'D'),
+                 .H = KK_DIM(c, 'H')};
   s->rows = s->T * s->B < ROWS ? s->T * s->B : s->B > ROWS ? s->B : ROWS;
   s->panels = kk_q8_panels(4 * s->H, 4);
   s->across = (s->panels + PIECES - 1) / PIECES;
@@ -96,8 +93,7 @@ static void q8_open(lstm_q8 *s, kk_call *c) {
   kk_q8_order(&s->wi, kk_in(c, S_IH), s->si);
   kk_q8_order(&s->wh, kk_in(c, S_HH), s->sh);
   kk_q8_order(&s->wi, kk_in(c, BIAS), s->bias);
-  s->first[0] = 0;
-  for (int64_t t = 0; t < s->T; t++) s->first[t + 1] = s->first[t] + q8_live(c, t);
+  kk_lens_first(kk_idx(c, LENS), s->T, s->B, s->first);
 }
 
 /* The input product of all prepared rows, for some panels. */
@@ -121,8 +117,8 @@ static void q8_step(void *arg, int64_t begin, int64_t end) {
       kk_real *g = s->g + (s->rows * p + s->at) * KK_Q8_PANEL, *cells = kk_out(c, 2) + unit;
       if (s->recurrent) kk_q8_panel(&s->wh, p, s->live, s->hu, s->hs, s->sh + at, NULL, g, KK_Q8_PANEL);
       kk_gates_forward(&(kk_gates){
-        .rows = s->live, .units = s->H - unit < UNITS ? s->H - unit : UNITS, .g = g, .g_ld = KK_Q8_PANEL, .g_next = UNITS,
-        .b = none, .c0 = cells, .c0_ld = s->H, .c1 = cells, .c_ld = s->H,
+        .rows = s->live, .units = s->H - unit < UNITS ? s->H - unit : UNITS, .g = g, .g_ld = KK_Q8_PANEL,
+        .g_next = UNITS, .b = none, .c0 = cells, .c0_ld = s->H, .c1 = cells, .c_ld = s->H,
         .h = kk_out(c, 0) + s->t * s->B * s->H + unit, .h_ld = s->H});
     }
   }
@@ -130,7 +126,7 @@ static void q8_step(void *arg, int64_t begin, int64_t end) {
 
 /* After a step: padding is zero, and rows that end here leave their states. */
 static void q8_ends(const lstm_q8 *s) {
-  const int64_t H = s->H, n = s->live, next = s->t + 1 < s->T ? q8_live(s->call, s->t + 1) : 0;
+  const int64_t H = s->H, n = s->live, next = s->t + 1 < s->T ? s->first[s->t + 2] - s->first[s->t + 1] : 0;
   kk_real *now = kk_out(s->call, 0) + s->t * s->B * H;
   memset(now + n * H, 0, (size_t)((s->B - n) * H) * sizeof *now);
   q8_copy(kk_out(s->call, 1) + next * H, now + next * H, (n - next) * H);
@@ -168,9 +164,10 @@ static void q8_forward(kk_call *c) {
 
 static kk_status q8_check(const kk_call *c, kk_err *e) {
   const int64_t D = KK_DIM(c, 'D'), H = KK_DIM(c, 'H');
-  if (KK_DIM(c, 'T') < 1 || KK_DIM(c, 'B') < 1 || D < 1 || H < 1) return kk_fail(e, KK_EARG, "lstm_q8: an empty sequence");
+  if (KK_DIM(c, 'T') < 1 || KK_DIM(c, 'B') < 1 || D < 1 || H < 1)
+    return kk_fail(e, KK_EARG, "lstm_q8: an empty sequence");
   if (kk_weights_q8_check(c, D > H ? D : H, e)) return e->code;
-  return kk_lengths_check("lstm_q8", kk_idx(c, LENS), KK_DIM(c, 'B'), KK_DIM(c, 'T'), e);
+  return kk_lens_check("lstm_q8", kk_idx(c, LENS), KK_DIM(c, 'T'), KK_DIM(c, 'B'), e);
 }
 
 static bool q8_sample(int variant, kk_sample *s) {
@@ -189,8 +186,8 @@ const kk_op kk_op_lstm_q8 = {
   .name = "lstm_q8",
   .sig = "x[T,B,D] h[B,H]? c[B,H]? w_ih:b[4H,D] scale_ih[4H] w_hh:b[4H,H] scale_hh[4H] b[4H]? lens:n[B]? -> "
          "y[T,B,H] h_n[B,H] c_n[B,H]",
-  .about = "lstm with weights of eight bits as quantize_rows makes them; x and h are rounded to eight bits too, each row by a scale "
-           "of its own. For prediction: no gradient",
+  .about = "lstm with weights of eight bits as quantize_rows makes them; x and h are rounded to eight bits too, each row by "
+           "a scale of its own. For prediction: no gradient",
   .check = q8_check,
   .scratch = q8_scratch,
   .forward = q8_forward,

@@ -18,7 +18,7 @@
 #include "op/forget_mult.h"
 #include "op/lens.h"
 #include "op/mask.h"
-#include "op/op.h"
+#include "op/weights.h"
 
 enum { X, PREV, C0, W, BIAS, LENS };
 enum { WEIGHT_DROP, INPUT_DROP, ZONEOUT, OUTPUT_GATE };
@@ -41,6 +41,7 @@ typedef struct qrnn {
   kk_real *x;                         /* live input rows times mask: ROWS of them, backward all  */
   kk_real *w;                         /* room for w packed; backward only when it is dropped, and */
                                       /* then for its masked gradient                            */
+  kk_derived *keep;                   /* forward: where w stays packed from call to call, or NULL */
   kk_packed p[2];                     /* w packed: what multiplies x_t, and x_{t-1}              */
   kk_real *g;                         /* gates of the steps at hand, when they are not saved     */
   kk_real *cells;                     /* backward: [ROUND,T,block]                               */
@@ -49,6 +50,8 @@ typedef struct qrnn {
   kk_real *gt;                        /* their gates                                             */
   int64_t job;                        /* backward: the first block of this round                 */
 } qrnn;
+
+static const char QRNN_FORM;             /* its address names the weights' packed form */
 
 static int64_t qrnn_gates(const kk_call *c) { return c->opt[OUTPUT_GATE] > 0 ? 3 : 2; }
 
@@ -78,7 +81,9 @@ static size_t qrnn_layout(qrnn *s, kk_call *c, bool backward, char *base) {
     if (c->in[BIAS]) PIECE(sums, B * s->G);
   } else {
     PIECE(bias, s->G);
-    PIECE(w, packed);
+    s->keep = kk_weights_form(c, W, &QRNN_FORM, kk_packed_form(), (size_t)packed * sizeof(kk_real), !base && !wdrop);
+    if (wdrop) s->keep = NULL;
+    if (!s->keep) PIECE(w, packed);
     if (!c->nsave) PIECE(g, rows * s->G);
   }
 #undef PIECE
@@ -116,11 +121,16 @@ static void qrnn_row(void *arg, int64_t row, int64_t j, int64_t n, kk_real *to) 
 static void qrnn_pack(qrnn *s, bool turned) {
   const int64_t k = turned ? s->D : s->G, n = turned ? s->G : s->D;
   for (int64_t back = 0; back < s->K / s->D; back++) {
-    kk_real *to = s->w + back * kk_packed_count(k, n);
+    kk_real *to = (s->keep ? (kk_real *)s->keep->data : s->w) + back * kk_packed_count(k, n);
     part rows = {s, back * s->D};
+    if (s->keep && s->keep->filled) {
+      s->p[back] = kk_packed_of(k, n, to);
+      continue;
+    }
     s->p[back] = s->call->opt[WEIGHT_DROP] > 0 ? kk_pack_rows(turned, k, n, qrnn_row, &rows, to)
                                                : kk_pack(turned, k, n, kk_in(s->call, W) + back * s->D, s->K, to);
   }
+  if (s->keep) s->keep->filled = true;
 }
 
 /* The other way: the gradient of the masked weights, times the mask, added to the weights' gradient. */
@@ -138,7 +148,7 @@ static void qrnn_open(qrnn *s, kk_call *c, bool backward) {
   qrnn_layout(s, c, backward, c->scratch);
   kk_lens_first(kk_idx(c, LENS), s->T, s->B, s->first);
   if (s->mask) kk_mask_fill(c->key, KK_MASK_SECOND, s->B * s->D, c->opt[INPUT_DROP], s->mask);
-  if (s->w) qrnn_pack(s, !backward);
+  if (s->w || s->keep) qrnn_pack(s, !backward);
 }
 
 /* What steps from t0 on see `back` steps before them (0 or 1). t0 >= back: the step before the first is prev_x,

@@ -8,8 +8,8 @@
 
 enum { KK_WEIGHTS_LEAST = 1 << 14 };     /* elements below which packing costs nothing worth keeping */
 
-/* Where the form `kind` of input i, in this layout, lies or will lie (filled says); NULL: make it for this call alone. While training
-** weights change at each step and memory is dear: a recording call drops what there is. `room`: make room for it. */
+/* Where the form `kind` of input i, in this layout, lies or will lie (filled says); NULL: make it for this call alone.
+** While training weights change at each step and memory is dear: a recording call drops what there is. `room`: make room for it. */
 kk_derived *kk_weights_form(const kk_call *c, int i, const void *kind, const void *layout, size_t size, bool room);
 
 /* Input i, bytes [n,k], packed: in its kept form, or in `room` (kk_q8_bytes) where that is NULL. */
