@@ -54,6 +54,7 @@ end
 local function decode(self, h, y)
   local weight = self.encoder.embedding
   if self.adaptive then return self.adaptive:loss(h, y) end
+  if self.decoder then return core.cross_entropy(core.linear_q8(h, self.decoder, self.decoder_scale, self.bias), y) end
   if self.softmax == "sampled" and self.training then
     return sampled_softmax(h, weight, self.bias, y, { samples = self.samples })
   end
@@ -62,7 +63,7 @@ end
 
 --- model:loss(batch {x=, y=}, state) -> loss, stats [3], state
 -- stats: sum of -log p of the true tokens, tokens, top-1 hits. The loss has the activation penalties while training.
--- Logits are never held for all tokens (kooka.linear_cross_entropy).
+-- Logits are never held for all tokens (kooka.linear_cross_entropy), unless the weights have eight bits.
 function LanguageModel:loss(batch, state)
   local h, raw, new = states(self, batch.x, state)
   local loss, stats = decode(self, h, batch.y)

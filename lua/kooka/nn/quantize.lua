@@ -22,7 +22,7 @@ local function convert(m, count)
     copy.cells = {}
     for i, cell in ipairs(m.cells) do copy.cells[i] = swapped[cell] end
   end
-  if name == "language_model" then
+  if name == "language_model" and not m.adaptive then
     local q, scale = core.quantize_rows(m.encoder.embedding)
     copy.buffers = { table.unpack(m.buffers) }
     copy:buffer("decoder", q)
