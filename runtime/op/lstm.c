@@ -44,6 +44,7 @@ typedef struct lstm {
   kk_packed ph[4], pi[4], back;
   kk_turns *turns;                    /* forward: who takes which piece of a step                  */
   kk_real *g;                         /* gates of the steps at hand, when they are not saved       */
+  kk_real *sums;                      /* many: what goes into the gates, [rows][4][block] a piece  */
   kk_real *r;                         /* backward [B,H]: dh                                        */
   kk_real *dc;                        /* [B,H] gradient of the cells, carried back                 */
   kk_real *zero;                      /* [H]                                                       */
@@ -79,6 +80,8 @@ static void lstm_cut(lstm *s) {
   s->pieces *= s->parts;
   s->many = s->B >= MANY;
 }
+
+static int64_t lstm_most(const lstm *s) { return (s->B + s->parts - 1) / s->parts; }   /* rows of a piece, at most */
 
 static const char LSTM_FORM;             /* its address names the weights' packed form */
 
@@ -120,7 +123,8 @@ static size_t lstm_layout(lstm *s, kk_call *c, bool backward, char *base) {
     if (s->wdrop) s->keep_h = s->keep_i = NULL;
     if (!s->keep_h) PIECE(wh, 4 * kk_packed_count(H, H));
     if (!s->keep_i) PIECE(wi, 4 * kk_packed_count(D, H));
-    if (!c->nsave) PIECE(g, rows * 4 * H);
+    if (s->many) PIECE(sums, s->pieces * lstm_most(s) * 4 * s->block);
+    else if (!c->nsave) PIECE(g, rows * 4 * H);
   }
 #undef PIECE
   return at;
@@ -228,29 +232,37 @@ static int64_t lstm_soon(const lstm *s, int64_t k) {
   return (k < s->pieces ? k : 0) / s->parts * s->block;
 }
 
+/* The four gates of a piece: rows ld apart, gates `next` apart. */
+typedef struct lstm_place { kk_real *at; int64_t ld, next; } lstm_place;
+
 /* One step for some pieces: input product (unless it was made for many steps at once), recurrent product, gates. */
 static void lstm_step(void *arg, int64_t begin, int64_t end) {
   const lstm *s = arg;
   kk_call *c = s->call;
-  const int64_t H = s->H, t = s->t, B = s->B, ld = 4 * H;
+  const int64_t H = s->H, t = s->t, B = s->B;
   const int64_t before = s->first[t] - s->first[s->t0];       /* prepared rows of the steps before */
   kk_real *now = kk_out(c, 2), *cells = c->nsave ? kk_saved(c, CELLS) : NULL;   /* unsaved, cells live in c_n */
   for (int64_t i = begin; i < end; i++) {
     const int64_t k = kk_turns_take(s->turns);
     const piece p = lstm_piece(s, k, lstm_live(s, t));
-    const int64_t rows = p.r1 - p.r0, at = p.r0 * H + p.u0;
-    kk_real *g = s->gt + p.r0 * ld + p.u0;
+    const int64_t at = p.r0 * H + p.u0;
+    /* where the sums are made: near, or where the input product left its part */
+    const lstm_place saved = {s->gt ? s->gt + p.r0 * 4 * H + p.u0 : NULL, 4 * H, H};
+    const lstm_place sums = s->many ? (lstm_place){s->sums + k * lstm_most(s) * 4 * s->block, 4 * s->block, s->block} : saved;
+    const lstm_place gates = saved.at ? saved : sums;
     const int64_t u1 = p.u0 + p.w, soon = kk_turns_next(s->turns, k) / s->parts * s->block;
     for (int q = 0; q < 4; q++) {
       const kk_packed *after = s->many ? s->pi : s->ph;
       const void *next = q < 3 ? kk_packed_at(after + q + 1, p.u0) : kk_packed_at(after, soon);
+      kk_real *to = sums.at + q * sums.next;
       if (s->many)
-        kk_gemm_packed_serial(&s->x_left, before + p.r0, before + p.r1, &s->pi[q], p.u0, u1, false, g + q * H, ld,
+        kk_gemm_packed_serial(&s->x_left, before + p.r0, before + p.r1, &s->pi[q], p.u0, u1, false, to, sums.ld,
                               s->h_left.a ? kk_packed_at(&s->ph[q], p.u0) : next);
-      if (s->h_left.a) kk_gemm_packed_serial(&s->h_left, p.r0, p.r1, &s->ph[q], p.u0, u1, true, g + q * H, ld, next);
+      if (s->h_left.a) kk_gemm_packed_serial(&s->h_left, p.r0, p.r1, &s->ph[q], p.u0, u1, true, to, sums.ld, next);
     }
     kk_gates_forward(&(kk_gates){
-      .rows = rows, .units = p.w, .g = g, .g_ld = ld, .g_next = H, .b = s->bias + p.u0,
+      .rows = p.r1 - p.r0, .units = p.w, .a = sums.at, .a_ld = sums.ld, .a_next = sums.next,
+      .g = gates.at, .g_ld = gates.ld, .g_next = gates.next, .b = s->bias + p.u0, .b_next = H,
       .c0 = (cells && t ? cells + s->first[t - 1] * H : now) + at, .c0_ld = H,
       .c1 = (cells ? cells + s->first[t] * H : now) + at, .c_ld = H, .h = kk_out(c, 0) + t * B * H + at, .h_ld = H});
   }
@@ -284,7 +296,7 @@ static void lstm_forward(kk_call *c) {
     for (s.t = t0; s.t < t1; s.t++) {
       const kk_real *h = s.t ? kk_out(c, 0) + (s.t - 1) * s.B * H : kk_in(c, H0);
       s.h_left = h ? kk_left_of(lstm_live(&s, s.t), H, h, H, s.h_room) : (kk_left){0};
-      s.gt = g + (s.first[s.t] - s.first[t0]) * 4 * H;
+      s.gt = g ? g + (s.first[s.t] - s.first[t0]) * 4 * H : NULL;
       kk_turns_begin(s.turns, s.pieces);
       kk_pool_for(s.pieces, 1, lstm_step, &s);
       lstm_ends(&s);

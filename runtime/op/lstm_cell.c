@@ -18,9 +18,10 @@ static void cell_forward_rows(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
   const int64_t H = KK_DIM(c, 'H');
   const kk_real *b = kk_in(c, BIAS);
+  kk_real *g = kk_out(c, 2) + begin * 4 * H;
   kk_gates_forward(&(kk_gates){
-    .rows = end - begin, .units = H, .g = kk_out(c, 2) + begin * 4 * H, .g_ld = 4 * H, .g_next = H,
-    .b = b ? b : c->scratch, .c0 = kk_in(c, C0) + begin * H, .c0_ld = H, .c1 = kk_out(c, 1) + begin * H, .c_ld = H,
+    .rows = end - begin, .units = H, .a = g, .a_ld = 4 * H, .a_next = H, .g = g, .g_ld = 4 * H, .g_next = H,
+    .b = b ? b : c->scratch, .b_next = H, .c0 = kk_in(c, C0) + begin * H, .c0_ld = H, .c1 = kk_out(c, 1) + begin * H, .c_ld = H,
     .h = kk_out(c, 0) + begin * H, .h_ld = H});
 }
 

@@ -3,24 +3,24 @@
 #include "base/clones.h"
 #include "op/vmath.h"
 
-/* ivdep: places are either the same for the same u (g and dg, c0 and c1) or never meet. */
+/* ivdep: places are either the same for the same u (a and g, g and dg, c0 and c1) or never meet. */
 KK_CLONES void kk_gates_forward(const kk_gates *s) {
-  const int64_t n = s->g_next;
+  const int64_t n = s->g_next, m = s->a_next, v = s->b_next;
   const kk_real *b = s->b;
   for (int64_t row = 0; row < s->rows; row++) {
-    kk_real *a = s->g + row * s->g_ld, *c1 = s->c1 + row * s->c_ld, *h = s->h + row * s->h_ld;
-    const kk_real *c0 = s->c0 + row * s->c0_ld;
+    const kk_real *a = s->a + row * s->a_ld, *c0 = s->c0 + row * s->c0_ld;
+    kk_real *to = s->g + row * s->g_ld, *c1 = s->c1 + row * s->c_ld, *h = s->h + row * s->h_ld;
 #pragma GCC ivdep
     for (int64_t u = 0; u < s->units; u++) {
       const kk_real i = kk_sigmoid(a[u] + b[u]);
-      const kk_real f = kk_sigmoid(a[n + u] + b[n + u]);
-      const kk_real g = kk_tanh(a[2 * n + u] + b[2 * n + u]);
-      const kk_real o = kk_sigmoid(a[3 * n + u] + b[3 * n + u]);
+      const kk_real f = kk_sigmoid(a[m + u] + b[v + u]);
+      const kk_real g = kk_tanh(a[2 * m + u] + b[2 * v + u]);
+      const kk_real o = kk_sigmoid(a[3 * m + u] + b[3 * v + u]);
       const kk_real c = f * c0[u] + i * g;
-      a[u] = i;
-      a[n + u] = f;
-      a[2 * n + u] = g;
-      a[3 * n + u] = o;
+      to[u] = i;
+      to[n + u] = f;
+      to[2 * n + u] = g;
+      to[3 * n + u] = o;
       c1[u] = c;
       h[u] = o * kk_tanh(c);
     }

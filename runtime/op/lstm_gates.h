@@ -11,9 +11,12 @@
 ** row to row, and `next` the distance from gate to gate. */
 typedef struct kk_gates {
   int64_t rows, units;
-  kk_real *g;                        /* forward: a without bias in, activated gates out. backward: activated gates */
+  const kk_real *a;                  /* forward: the gates' sums without bias; may be g         */
+  int64_t a_ld, a_next;
+  kk_real *g;                        /* activated gates: forward writes, backward reads them    */
   int64_t g_ld, g_next;
-  const kk_real *b;                  /* bias, gates g_next apart                                */
+  const kk_real *b;                  /* bias, gates b_next apart                                */
+  int64_t b_next;
   const kk_real *c0;                 /* cells before                                            */
   kk_real *c1;                       /* cells after; forward may have c0 == c1                  */
   int64_t c0_ld, c_ld;

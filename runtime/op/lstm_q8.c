@@ -117,8 +117,8 @@ static void q8_step(void *arg, int64_t begin, int64_t end) {
       kk_real *g = s->g + (s->rows * p + s->at) * KK_Q8_PANEL, *cells = kk_out(c, 2) + unit;
       if (s->recurrent) kk_q8_panel(&s->wh, p, s->live, s->hu, s->hs, s->sh + at, NULL, g, KK_Q8_PANEL);
       kk_gates_forward(&(kk_gates){
-        .rows = s->live, .units = s->H - unit < UNITS ? s->H - unit : UNITS, .g = g, .g_ld = KK_Q8_PANEL,
-        .g_next = UNITS, .b = none, .c0 = cells, .c0_ld = s->H, .c1 = cells, .c_ld = s->H,
+        .rows = s->live, .units = s->H - unit < UNITS ? s->H - unit : UNITS, .a = g, .a_ld = KK_Q8_PANEL,
+        .a_next = UNITS, .g = g, .g_ld = KK_Q8_PANEL, .g_next = UNITS, .b = none, .c0 = cells, .c0_ld = s->H, .c1 = cells, .c_ld = s->H,
         .h = kk_out(c, 0) + s->t * s->B * s->H + unit, .h_ld = s->H});
     }
   }
