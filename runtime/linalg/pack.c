@@ -6,7 +6,7 @@
 #include "base/clones.h"
 #include "base/pool.h"
 
-enum { SPAN = 32 };                      /* rows of B that are one piece of work; pieces never cross a block */
+enum { ROWS = 32, SPAN = 128 };          /* rows of B that are one piece of work; of a transposed B, elements looked at together */
 
 static int64_t pack_columns(const kk_pack_job *j, int64_t p, int64_t *wide) {
   const int64_t left = j->n - p * j->mode->columns, w = left < j->mode->columns ? left : j->mode->columns;
@@ -114,7 +114,7 @@ static void pack_piece(void *arg, int64_t begin, int64_t end) {
 
 void kk_pack_parallel(const kk_pack_job *j) {
   if (j->tb) kk_pool_for(j->p1 - j->p0, 1, pack_piece, (void *)(uintptr_t)j);
-  else kk_pool_for(j->k1 - j->k0, SPAN, pack_piece, (void *)(uintptr_t)j);
+  else kk_pool_for(j->k1 - j->k0, ROWS, pack_piece, (void *)(uintptr_t)j);
 }
 
 void kk_pack_serial(const kk_pack_job *j) {
