@@ -43,6 +43,7 @@ typedef struct kk_packed {
 } kk_packed;
 
 /* Where B comes from when it does not simply lie in memory: writes elements j .. j+n-1 of its stored row to `to`. */
+enum { KK_ROW_SPAN = 128 };                                  /* n is never more */
 typedef void kk_row_fn(void *arg, int64_t row, int64_t j, int64_t n, kk_real *to);
 
 int64_t kk_panel(void);                                      /* columns of a panel: of one block of work */

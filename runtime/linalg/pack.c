@@ -6,7 +6,7 @@
 #include "base/clones.h"
 #include "base/pool.h"
 
-enum { ROWS = 32, SPAN = 128 };          /* rows of B that are one piece of work; of a transposed B, elements looked at together */
+enum { ROWS = 32, SPAN = KK_ROW_SPAN };  /* rows of B that are one piece of work; of a transposed B, elements looked at together */
 
 static int64_t pack_columns(const kk_pack_job *j, int64_t p, int64_t *wide) {
   const int64_t left = j->n - p * j->mode->columns, w = left < j->mode->columns ? left : j->mode->columns;

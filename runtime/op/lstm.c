@@ -25,7 +25,7 @@ enum { X, H0, C0, W_IH, W_HH, BIAS, LENS };
 enum { WEIGHT_DROP, INPUT_DROP };
 enum { GATES, CELLS };
 enum { ROWS = 1024, MANY = 32 };       /* rows of input prepared at a time; rows of a step that are many for a kernel */
-enum { SPAN = 64 };                    /* elements of w_hh masked at a time */
+enum { SPAN = KK_ROW_SPAN };                    /* elements of w_hh masked at a time */
 
 typedef struct lstm {
   kk_call *call;

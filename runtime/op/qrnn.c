@@ -26,7 +26,7 @@ enum { Y, C_N, X_LAST, OUTS };
 enum { ROWS = 1024 };                 /* rows of the product made at a time, as in lstm.c                */
 enum { UNITS = 512 };                 /* at most so many units a block: a block's backward stays in cache */
 enum { ROUND = 32 };                  /* blocks that go back at a time, each with room for its cells     */
-enum { SPAN = 64 };                   /* a piece of w while it is masked                                 */
+enum { SPAN = KK_ROW_SPAN };                   /* a piece of w while it is masked                                 */
 #define ZONE_MASK (2 * KK_MASK_SECOND)
 
 typedef struct qrnn {
