@@ -7,7 +7,8 @@ local core = require "kooka.core"
 local kooka = require "kooka"
 local learner, sources = require "kooka.learn.learner", require "kooka.learn.sources"
 
-local data, tokens, epochs, seeds = arg[1] or "../shared/data/lm/ptb", tonumber(arg[2] or 300000), tonumber(arg[3] or 3), tonumber(arg[4] or 3)
+local data, tokens = arg[1] or "../shared/data/lm/ptb", tonumber(arg[2] or 300000)
+local epochs, seeds = tonumber(arg[3] or 3), tonumber(arg[4] or 3)
 
 local ids, size = {}, 0
 local function id(word)
@@ -43,10 +44,11 @@ local batches = require "kooka.data.batches"
 local function curve(precision, seed)
   core.seed(seed)
   local model = require("kooka.nn").language_model { vocab = size, embed = 128, hidden = 256, layers = 3 }
+  local stream = batches.lm(corpus(train), { batch = 32, length = 35, seed = seed, shuffle = true })
   local history = learner.fit {
-    model = model, train = sources.lm(batches.lm(corpus(train), { batch = 32, length = 35, seed = seed, shuffle = true })),
-    valid = sources.lm(batches.lm(corpus(valid), { batch = 32, length = 35 })), epochs = epochs, lr = 5e-3, clip = .25, precision = precision,
-    say = function() end, label = ("%s, seed %d"):format(precision, seed),
+    model = model, train = sources.lm(stream), valid = sources.lm(batches.lm(corpus(valid), { batch = 32, length = 35 })),
+    epochs = epochs, lr = 5e-3, clip = .25, precision = precision, say = function() end,
+    label = ("%s, seed %d"):format(precision, seed),
   }
   local losses = {}
   for i, h in ipairs(history) do losses[i] = h.valid_loss end
