@@ -57,20 +57,7 @@ typedef struct lstm {
   kk_real *gt;                        /* its gates [live,4H]                                       */
 } lstm;
 
-static int64_t lstm_lives(const kk_call *c, int64_t t) {
-  const int32_t *lens = kk_idx(c, LENS);
-  int64_t n = KK_DIM(c, 'B');
-  while (lens && n > 0 && lens[n - 1] <= t) n--;
-  return n;
-}
-
-static int64_t lstm_total(const kk_call *c) {
-  const int32_t *lens = kk_idx(c, LENS);
-  int64_t n = 0;
-  if (!lens) return KK_DIM(c, 'T') * KK_DIM(c, 'B');
-  for (int64_t b = 0; b < KK_DIM(c, 'B'); b++) n += lens[b];
-  return n;
-}
+static int64_t lstm_total(const kk_call *c) { return kk_lens_total(kk_idx(c, LENS), KK_DIM(c, 'T'), KK_DIM(c, 'B')); }
 
 /* Rows are cut too where the blocks are few. */
 static void lstm_cut(lstm *s) {
@@ -137,8 +124,7 @@ static size_t lstm_scratch(const kk_call *c, bool backward) {
 
 static void lstm_open(lstm *s, kk_call *c, bool backward) {
   lstm_layout(s, c, backward, c->scratch);
-  s->first[0] = 0;
-  for (int64_t t = 0; t < s->T; t++) s->first[t + 1] = s->first[t] + lstm_lives(c, t);
+  kk_lens_first(kk_idx(c, LENS), s->T, s->B, s->first);
   if (s->xdrop) kk_mask_fill(c->key, KK_MASK_SECOND, s->B * s->D, c->opt[INPUT_DROP], s->mask);
 }
 
