@@ -3,8 +3,9 @@
 ** The kernel must be asked once per process for the right to use the tile registers. Their configuration lies in
 ** constant memory, and a compiler fence follows each store of a tile: the intrinsics do not say that they touch memory.
 ** The streamed operand is loaded past the first-level cache (TILELOADDT1). A run of tile instructions without any
-** 512-bit one makes the next store slow; the additions of C are enough of them.
-** Compiled with KK_AMX_IN_C the tile instructions are plain C: the tests run it so where there is no AMX. */
+** 512-bit one makes the next store slow; those that bring the sums to C are enough of them.
+** Compiled with KK_AMX_IN_C the tile instructions are plain C: the tests run it so where there is no AMX. It adds up in
+** another order, and keeps numbers below 2^-126, which the instructions take for zero. */
 #include "linalg/kernel16.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -48,6 +49,10 @@ static void tile_dot(int c, int a, int b) {
 static bool have(void) { return true; }
 static void enter(void) {}
 static void leave(void) {}
+static void put(int rows, int columns, const float *sums, float *c, int64_t ldc, bool add) {
+  for (int r = 0; r < rows; r++)
+    for (int j = 0; j < columns; j++) c[r * ldc + j] = add ? c[r * ldc + j] + sums[r * 32 + j] : sums[r * 32 + j];
+}
 #else
 #include <cpuid.h>
 #include <immintrin.h>
@@ -87,6 +92,19 @@ static bool have(void) {
 
 TARGET static void enter(void) { _tile_loadconfig(&config); }
 TARGET static void leave(void) { _tile_release(); }
+
+/* The plain loop becomes a call of memcpy for each row, or some code for the columns that are left over. */
+TARGET static void put(int rows, int columns, const float *sums, float *c, int64_t ldc, bool add) {
+  for (int j = 0; j < columns; j += SIDE) {
+    const __mmask16 those = (__mmask16)(columns - j < SIDE ? (1u << (columns - j)) - 1 : 0xFFFF);
+    for (int r = 0; r < rows; r++) {
+      float *to = c + r * ldc + j;
+      __m512 x = _mm512_load_ps(sums + r * 32 + j);
+      if (add) x = _mm512_add_ps(_mm512_maskz_loadu_ps(those, to), x);
+      _mm512_mask_storeu_ps(to, those, x);
+    }
+  }
+}
 #endif
 
 /* Accumulators 0..3: rows 0..15 and 16..31 by columns 0..15 and 16..31; tiles 4, 5: A; 6, 7: B. */
@@ -128,8 +146,7 @@ TARGET static void tile(int rows, int columns, int wide, int64_t depth, const ui
   else if (low) tile_fixed(true, false, depth, a, as, b, wide, sums[0], next);
   else if (right) tile_fixed(false, true, depth, a, as, b, wide, sums[0], next);
   else tile_fixed(false, false, depth, a, as, b, wide, sums[0], next);
-  for (int r = 0; r < rows; r++)
-    for (int j = 0; j < columns; j++) c[r * ldc + j] = add ? c[r * ldc + j] + sums[r][j] : sums[r][j];
+  put(rows, columns, sums[0], c, ldc, add);
 }
 
 const kk_kernel16 KERNEL = {.name = NAME, .rows = 2 * SIDE, .columns = 2 * SIDE, .deep = DEEP, .have = have, .enter = enter,
