@@ -2,7 +2,7 @@
 -- seeds in each precision: validation loss after each epoch, and the difference beside the spread that the seed alone
 -- makes. A learned result, not a rounding error: a precision is fit for `auto` when the difference is within that noise.
 --
---   KOOKA_KERNEL16=avx512_bf16 build/kooka tests/bench/curves.lua [data = ../shared/data/lm/ptb] [tokens] [epochs] [seeds]
+--   KOOKA_KERNEL16=avx512_bf16 build/kooka tests/bench/curves.lua [../shared/data/lm/ptb [tokens [epochs [seeds [precisions]]]]]
 local core = require "kooka.core"
 local kooka = require "kooka"
 local learner, sources = require "kooka.learn.learner", require "kooka.learn.sources"
@@ -63,7 +63,7 @@ local function mean_sd(list)
 end
 
 local wanted = {}
-for _, p in ipairs { "float32", "bf16", "bf16x3" } do
+for p in (arg[5] or "float32,bf16,bf16x3"):gmatch "[^,]+" do
   if core.precision(p) == p then wanted[#wanted + 1] = p end
 end
 core.precision "float32"

@@ -135,7 +135,7 @@ local function settle_precision(opened, want)
     return refuse(("%s was computed in %s: %s"):format(opened.dir, had, why)) and 1
   end
   opened.config.precision = used
-  if used ~= "float32" or want then
+  if want then
     opened:say("precision %s%s", used, why and (" (%s)"):format(why:gsub("^precision: ", "")) or "")
   end
 end
