@@ -46,3 +46,9 @@ callgrind-counts: $(B)/kooka ## writes those counts anew, after a change that wa
 	$(LUA) tests/bench/callgrind.lua --build $(B) --write
 
 .PHONY: test-rocks test-build asan asan-run test-callgrind callgrind-counts
+
+# NEON on a processor that is not there: the float32 kernel of arm64, its products and the LSTM layer.
+ARM64     = aarch64-linux-gnu-gcc
+ARM64_SRC = $(sort $(wildcard $(addprefix runtime/,$(addsuffix /*.c,base tensor linalg op grad)))) $(O)/gen/ops.c
+test-arm64: $(O)/gen/ops.c ## products and LSTM on arm64's NEON, cross-compiled, under qemu-user (skipped where they are missing)
+	@sh tests/arm64/run.sh "$(ARM64)" $(B)/arm64 $(ARM64_SRC)

@@ -8,7 +8,7 @@
 ** another order, and keeps numbers below 2^-126, which the instructions take for zero. */
 #include "linalg/kernel16.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(KK_AMX_IN_C) || (defined(__x86_64__) && defined(__GNUC__))
 #include <string.h>
 
 enum { SIDE = 16, DEEP = 32 };       /* rows of a tile, 64 bytes each: 16 floats, or 32 bfloat16 */
