@@ -127,9 +127,10 @@ local function start(self)
   return self
 end
 
---- runs.open{recipe, params, changed, seed, argv, out, folder, quiet} -> run | nil, message, code
+--- runs.open{recipe, params, changed, seed, argv, out, folder, precision, quiet} -> run | nil, message, code
 -- A new run. `out` names its folder (which must be new or empty), else it is runs.root()/<id>. `changed` are
--- the options that differ from the recipe's own; they go into the id. `folder`: whose git revision to note.
+-- the options that differ from the recipe's own; they go into the id. `folder`: whose git revision to note. `precision`: of the
+-- products; in config.json from the start, for a run that is killed early and goes on.
 function runs.open(t)
   local now = sys.wall()
   local seed = t.seed or 1
@@ -148,8 +149,8 @@ function runs.open(t)
   local self = setmetatable({dir = dir, id = id, seed = seed, params = t.params or {}, metrics = {}, quiet = t.quiet,
     resumed = false, touched = {}}, Run)
   self.config = {
-    id = id, recipe = t.recipe, source = t.source, seed = seed, threads = sys.threads(), params = self.params,
-    changed = t.changed or {}, argv = json_module().array(t.argv or {}), started = utc(now), started_at = now,
+    id = id, recipe = t.recipe, source = t.source, seed = seed, threads = sys.threads(), precision = t.precision,
+    params = self.params, changed = t.changed or {}, argv = json_module().array(t.argv or {}), started = utc(now), started_at = now,
     status = "running", pid = sys.pid(), git = runs.git(t.folder), version = require("kooka.version").all(),
       machine = sys.machine(),
   }

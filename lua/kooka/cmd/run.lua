@@ -53,14 +53,28 @@ local function open_run(r, source, values, options, args)
   local mode = options.quick and "quick" or options.smoke and "smoke" or nil
   if options.quick and options.smoke then return nil, refuse("--quick and --smoke exclude each other") end
   local p, changed = recipe.settle(r, values, mode)
+  local used, why = core.precision(options.precision or "auto")
   local opened, message = runs.open {recipe = r.name, params = p, changed = changed, seed = seed, argv = args,
-    source = source,
+    source = source, precision = used,
     out = options.out, folder = folder_of(source), quiet = options.json}
   if not opened then
     io.stderr:write("kooka run: ", message, "\n")
     return nil, 1
   end
+  if options.precision then
+    opened:say("precision %s%s", used, why and (" (%s)"):format(why:gsub("^precision: ", "")) or "")
+  end
   return opened
+end
+
+-- A run that goes on needs the precision it had; an exit status when that is not to be had here.
+local function same_precision(opened)
+  local had = opened.config.precision or "float32"
+  local used, why = core.precision(had)
+  if used == had then return end
+  opened:finish("interrupted", why)
+  refuse(("%s was computed in %s: %s"):format(opened.dir, had, why))
+  return 1
 end
 
 local function resume_run(r, values, options, args)
@@ -81,6 +95,8 @@ local function resume_run(r, values, options, args)
         tostring(opened.params[key])))
     end
   end
+  local status = same_precision(opened)
+  if status then return nil, status end
   opened.params = recipe.strict(r, opened.params)
   return opened
 end
@@ -123,21 +139,6 @@ local function perform(r, opened)
     return 1
   end
   return 0
-end
-
--- Sets the precision of products and keeps it in the run's configuration; a run that goes on needs the one it had.
--- Answers an exit status when that is not to be had here.
-local function settle_precision(opened, want)
-  local had = opened.resumed and (opened.config.precision or "float32")
-  local used, why = core.precision(had or want or "auto")
-  if had and used ~= had then
-    opened:finish("interrupted", why)
-    return refuse(("%s was computed in %s: %s"):format(opened.dir, had, why)) and 1
-  end
-  opened.config.precision = used
-  if want then
-    opened:say("precision %s%s", used, why and (" (%s)"):format(why:gsub("^precision: ", "")) or "")
-  end
 end
 
 -- Which recipe: the word in front, or the one that the folder to resume names.
@@ -194,7 +195,7 @@ function run.run(args)
   if options.resume then opened, status = resume_run(r, values, options, args)
   else opened, status = open_run(r, source, values, options, args) end
   if not opened then return status end
-  status = settle_precision(opened, options.precision) or perform(r, opened)
+  status = perform(r, opened)
   if options.json then
     local json = require("kooka").json
     io.write(json.encode({id = opened.id, dir = opened.dir, status = opened.config.status,
