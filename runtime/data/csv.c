@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -13,7 +14,7 @@ enum { CSV_BLOCK = 1 << 16, CSV_END = -1 };
 static const size_t csv_max_row = (size_t)64 << 20;
 
 struct kk_csv {
-  FILE *f;
+  gzFile f;                               /* reads plain files as they are */
   char *path;
   kk_csv_opts o;
   int columns;                            /* fields of the first row, 0 before it */
@@ -38,9 +39,12 @@ static kk_status csv_fill(kk_csv *r, bool *end, kk_err *e) {
   kk_status st = kk_stop_check(e, r->path);
   if (st) return st;
   r->at = 0;
-  r->got = fread(r->block, 1, CSV_BLOCK, r->f);
+  int got = gzread(r->f, r->block, CSV_BLOCK), code;
+  r->got = got > 0 ? (size_t)got : 0;
   *end = r->got == 0;
-  if (*end && ferror(r->f)) return kk_fail_errno(e, errno, "%s: cannot read", r->path);
+  const char *why = gzerror(r->f, &code);          /* a short gzip stream ends without -1 */
+  if (code == Z_ERRNO) return kk_fail_errno(e, errno, "%s: cannot read", r->path);
+  if (*end && code < 0) return kk_fail(e, KK_EFORMAT, "%s: gzip: %s", r->path, code == Z_BUF_ERROR ? "the file is cut short" : why);
   return KK_OK;
 }
 
@@ -100,7 +104,7 @@ static kk_status csv_end_field(kk_csv *r, size_t begin, kk_err *e) {
   return csv_keep(r, "", 1, e);
 }
 
-/* A field in quotes; the opening one has been taken. */
+/* A field in quotes; the opening one has been taken, spaces behind the closing one are passed over. */
 static kk_status csv_quoted(kk_csv *r, kk_err *e) {
   kk_status st;
   int64_t opened = r->line;
@@ -124,6 +128,10 @@ static kk_status csv_quoted(kk_csv *r, kk_err *e) {
     if ((st = csv_keep(r, "\"", 1, e))) return st;
     r->at++;
   }
+  while (c == ' ' && r->o.delimiter != ' ') {
+    r->at++;
+    if ((st = csv_peek(r, &c, e))) return st;
+  }
   if (c != CSV_END && c != '\n' && c != '\r' && c != (unsigned char)r->o.delimiter) {
     snprintf(what, sizeof what, "0x%02X '%c' behind a closing quote, expected the delimiter '%c' or the end of the line", c,
              c > 32 && c < 127 ? c : ' ', r->o.delimiter);
@@ -132,10 +140,16 @@ static kk_status csv_quoted(kk_csv *r, kk_err *e) {
   return KK_OK;
 }
 
+static bool csv_only_spaces(const kk_csv *r, size_t begin) {
+  while (begin < r->text.n && r->text.p[begin] == ' ') begin++;
+  return begin == r->text.n;
+}
+
 /* A field without quotes: up to the delimiter, the end of the line or the end of the file. A carriage
-** return stays in it unless a newline follows. */
+** return stays in it unless a newline follows. Spaces and then a quote begin a field in quotes. */
 static kk_status csv_plain(kk_csv *r, kk_err *e) {
   kk_status st;
+  size_t begin = r->text.n;
   int c;
   for (;;) {
     if ((st = csv_peek(r, &c, e))) return st;
@@ -147,6 +161,11 @@ static kk_status csv_plain(kk_csv *r, kk_err *e) {
     if ((st = csv_keep(r, r->block + r->at, i - r->at, e))) return st;
     r->at = i;
     if (i == r->got) continue;
+    if (r->o.quotes && r->block[i] == '"' && csv_only_spaces(r, begin)) {
+      r->text.n = begin;
+      r->at++;
+      return csv_quoted(r, e);
+    }
     if (r->o.quotes && r->block[i] == '"')
       return csv_fail(r, r->n + 1, e, "a quote inside a field that does not begin with one (quotes = false takes them as text)");
     return KK_OK;
@@ -236,7 +255,7 @@ kk_status kk_csv_open(const char *path, const kk_csv_opts *opts, kk_csv **out, k
   kk_buf_init(&r->text, r->o.max_row);
   r->path = kk_strdup(path);
   st = r->path ? KK_OK : kk_fail(e, KK_ENOMEM, "%s: out of memory", path);
-  if (!st && !(r->f = fopen(path, "rb"))) st = kk_fail_errno(e, errno, "%s", path);
+  if (!st && !(r->f = gzopen(path, "rb"))) st = kk_fail_errno(e, errno, "%s", path);
   if (!st) st = csv_begin(r, e);
   if (st) kk_csv_close(r);
   else *out = r;
@@ -245,7 +264,7 @@ kk_status kk_csv_open(const char *path, const kk_csv_opts *opts, kk_csv **out, k
 
 void kk_csv_close(kk_csv *r) {
   if (!r) return;
-  if (r->f) fclose(r->f);
+  if (r->f) gzclose(r->f);
   kk_strfree(r->path);
   kk_buf_free(&r->text);
   kk_free(r->ends, (size_t)r->cap * sizeof *r->ends);

@@ -1,5 +1,6 @@
 /* csv.h -- reads delimited text one row at a time: RFC 4180 (quotes, newlines inside quotes), TSV with
-** backslash escapes, or plain lines. Strict UTF-8, bounded rows; errors name the file, row and column. */
+** backslash escapes, or plain lines; compressed by gzip or not. Strict UTF-8, bounded rows; errors name the
+** file, row and column. */
 #ifndef KK_CSV_H
 #define KK_CSV_H
 

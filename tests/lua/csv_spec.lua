@@ -28,6 +28,10 @@ end
 
 TestRead = {}
 
+function TestRead.test_spaces_around_quotes_are_passed_over()
+  lu.assertEquals(read('a,b\n1, "x, y" \n').b, { "x, y" })
+end
+
 function TestRead.test_quotes_newlines_and_doubled_quotes_are_taken_off()
   local t = read('id,text\n1,"a\nb"\n2,"say ""hi"", he said"\n3,\n')
   lu.assertEquals(t.columns, {"id", "text"})
