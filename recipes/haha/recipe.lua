@@ -1,8 +1,9 @@
 --- haha: is this Spanish tweet meant to be funny? ULMFiT on HAHA 2019 (Chiruzzo et al. 2019), with honest scores.
 --
 -- Data: a folder with haha_2019_train.csv (id,text,is_humor,...) and haha_2019_test.csv (id,text). Not shipped: bring your copy.
--- Method: SentencePiece BPE -> AWD-LSTM language model on the training texts -> classifier with concat pooling
--- (Howard & Ruder 2018; Farzin, Czapla & Howard 2019), random oversampling of the smaller class inside the training side only.
+-- Method: SentencePiece BPE -> AWD-LSTM language model on Spanish texts of your own (--texts), then on the training texts ->
+-- classifier with concat pooling (Howard & Ruder 2018; Farzin, Czapla & Howard 2019), random oversampling of the smaller
+-- class inside the training side only. --lm RUN takes the tokenizer and language model of an earlier run.
 -- Every score stands beside the majority class and NB-SVM (Wang & Manning 2012) on the very same rows.
 local kooka = require "kooka"
 local csv = require "kooka.data.csv"
@@ -11,9 +12,12 @@ local leaks = require "kooka.data.leaks"
 local nbsvm = require "kooka.baseline.nbsvm"
 local oversample = require "kooka.data.oversample"
 local report = require "kooka.report"
+local runs = require "kooka.runs"
 local plot = require "kooka.plot"
 local split = require "kooka.data.split"
 local tables = require "kooka.table"
+local tokenizer = require "kooka.text.tokenizer"
+local texts_of = require "kooka.data.texts"
 local ulmfit = require "kooka.ulmfit"
 
 local FUNNY = 2                            -- class labels count from 1: 1 no humour, 2 humour
@@ -28,6 +32,62 @@ local function read(p)
     for i = #labels, p.rows + 1, -1 do labels[i], train.text[i], train.id[i] = nil, nil, nil end
   end
   return { texts = train.text, ids = train.id, labels = labels, funny = funny, test = test.text, test_ids = test.id }
+end
+
+-- Texts from outside, each once, without those of the contest (which come later) and without its test texts.
+local function outside_texts(p, run, d, lm_texts)
+  local all, told = kooka.try(texts_of.read(p.texts))
+  local seen, out = {}, {}
+  for _, list in ipairs { leaks.keys(d.test), leaks.keys(lm_texts), leaks.keys(d.texts) } do
+    for _, key in ipairs(list) do seen[key] = true end
+  end
+  for i, key in ipairs(leaks.keys(all)) do
+    if not seen[key] then
+      seen[key] = true
+      out[#out + 1] = all[i]
+    end
+  end
+  for _, file in ipairs(told) do run:say("texts: %s: %d", file.path, file.n) end
+  run:say("texts: %d read, %d left without repeats and without texts of the contest", #all, #out)
+  return out
+end
+
+-- The network of an earlier run must be the one that this run builds.
+local function earlier_run(p, run)
+  local dir = kooka.try(runs.find(p.lm))
+  local before = kooka.try(runs.read(dir))
+  for _, name in ipairs { "cell", "embed", "hidden", "layers" } do
+    local had = (before.params or {})[name]
+    if had ~= p[name] then
+      error(("--lm %s: its %s is %s, this run's %s; set --%s"):format(p.lm, name, tostring(had), tostring(p[name]), name), 0)
+    end
+  end
+  run:stage("language-model", function()
+    for _, name in ipairs { "tokenizer.model", "language-model.safetensors" } do
+      kooka.try(kooka.sys.write_file(run:path(name), kooka.try(kooka.sys.read_file(dir .. "/" .. name))))
+    end
+    run:say("language model and tokenizer: those of %s", dir)
+  end)
+  return kooka.try(tokenizer.load(run.dir .. "/tokenizer.model")), "language-model.safetensors"
+end
+
+-- Tokenizer and language model: of an earlier run, or on texts from outside (if any) and then on the contest's.
+local function language_model(p, run, d, lm_texts)
+  if p.lm ~= "" then return earlier_run(p, run) end
+  local outside = p.texts ~= "" and outside_texts(p, run, d, lm_texts) or {}
+  local every = table.move(outside, 1, #outside, #lm_texts + 1, table.move(lm_texts, 1, #lm_texts, 1, {}))
+  local tok = ulmfit.tokenizer(run, every, { vocab = p.vocab })
+  local cut = math.max(1, #lm_texts // 20)
+  local own, valid = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), table.move(lm_texts, 1, cut, 1, {})
+  local o = { valid = valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.lm_drop,
+    batch = p.lm_batch, bptt = p.bptt, seed = p.seed }
+  if #outside > 0 then
+    o.name, o.epochs, o.lr = "general", p.general_epochs, p.general_lr
+    o.texts = table.move(outside, 1, #outside, #own + 1, table.move(own, 1, #own, 1, {}))
+    o.from = ulmfit.language_model(run, tok, o)
+  end
+  o.name, o.texts, o.epochs, o.lr = "language-model", own, p.lm_epochs, p.lm_lr
+  return tok, (ulmfit.language_model(run, tok, o))
 end
 
 local function of(list, rows)
@@ -148,6 +208,10 @@ return {
     smoothing = .1, batch = 64
   }, {
     data = { default = "../shared/data/haha2019", help = "folder with haha_2019_train.csv and haha_2019_test.csv" },
+    texts = { default = "", help = "more Spanish texts for the language model: files or folders, with commas between" },
+    lm = { default = "", help = "an earlier run of this recipe whose tokenizer and language model to take" },
+    general_epochs = { default = 3, min = 1, max = 100, help = "epochs of the language model on `texts`, before its own" },
+    general_lr = { default = 5e-3, min = 1e-6, max = 1, help = "largest learning rate of those epochs" },
     transductive = { default = false, help = "let the language model read the test texts too (never their labels)" },
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },
     valid = { default = .2, min = .05, max = .5, help = "share held out when folds = 1" },
@@ -165,23 +229,18 @@ return {
     local own = #parts == 1 and parts[1].train
     local texts = own and of(d.texts, own) or d.texts
     local told = own
-      and ("One stratified split of %d training rows: %d to train on, %d held out; the held-out texts were not read by any model.")
+      and ("One stratified split of %d training rows: %d to train on, %d held out; no model of this run read the held-out texts.")
         :format(#d.labels, #parts[1].train, #parts[1].valid)
       or ("%d stratified folds of %d training rows; the language model read all training texts without their labels.")
         :format(#parts, #d.labels)
     if p.transductive then
       told = told .. " TRANSDUCTIVE: the language model read the test texts too, without labels, as the 2019 entry did."
     end
+    if p.lm ~= "" then told = told .. (" The language model is the one of %s: what it read stands there."):format(p.lm) end
     run:say("%s", told)
     local lm_texts = table.move(texts, 1, #texts, 1, {})
     if p.transductive then table.move(d.test, 1, #d.test, #lm_texts + 1, lm_texts) end
-    local tok = ulmfit.tokenizer(run, lm_texts, { vocab = p.vocab })
-    local cut = math.max(1, #lm_texts // 20)
-    local lm = ulmfit.language_model(run, tok, {
-      name = "language-model", texts = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), valid = table.move(lm_texts, 1, cut, 1, {}),
-      cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr,
-      drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
-    })
+    local tok, lm = language_model(p, run, d, lm_texts)
     local out = {}
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end
     local s = score(run, p, d, out)
