@@ -37,6 +37,12 @@ asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 asan-run: all test-build
 	$(LUA) tests/run.lua --build $(B) --asan $(ASAN_RUN)
 
+# The programs that compute on several threads; Lua itself has one.
+tsan: ## the core's tests under ThreadSanitizer, on all threads
+	TSAN_OPTIONS=halt_on_error=1 $(MAKE) B=build/tsan OPT=-O1 WARN=-Wall VARIANT="-fsanitize=thread -DKK_NO_CLONES" tsan-run
+tsan-run: $(C_TESTS)
+	$(LUA) tests/run.lua --build $(B) --only tests/c/ --timeout 900
+
 test-rocks: all ## installs the rocks into a fresh tree without network and runs them
 	$(LUA) tests/rocks/run.lua --build $(B)
 
@@ -45,7 +51,7 @@ test-callgrind: $(B)/kooka ## instructions of three small pieces of work against
 callgrind-counts: $(B)/kooka ## writes those counts anew, after a change that was meant
 	$(LUA) tests/bench/callgrind.lua --build $(B) --write
 
-.PHONY: test-rocks test-build asan asan-run test-callgrind callgrind-counts
+.PHONY: test-rocks test-build asan asan-run tsan tsan-run test-callgrind callgrind-counts
 
 # NEON on a processor that is not there: the float32 kernel of arm64, its products and the LSTM layer.
 ARM64     = aarch64-linux-gnu-gcc
