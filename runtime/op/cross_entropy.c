@@ -4,7 +4,10 @@
 #include "base/pool.h"
 #include "op/ce_rows.h"
 
-enum { X, TARGET, SOFT, WEIGHT, SMOOTHING = 0 };
+enum { X, TARGET, SOFT, WEIGHT, EACH, SMOOTHING = 0 };
+
+/* The weight of row n of the batch, beside that of its class. */
+static double ce_each(const kk_call *c, int64_t n) { return c->in[EACH] ? (double)kk_in(c, EACH)[n] : 1; }
 
 static kk_ce_row ce_forward_row(const kk_call *c, int64_t n) {
   const int64_t C = KK_DIM(c, 'C');
@@ -22,7 +25,8 @@ static kk_ce_row ce_forward_row(const kk_call *c, int64_t n) {
       r.nll += (double)row[k] * nll;
       r.loss += wk * ((1 - eps) * (double)row[k] + eps / (double)C) * nll;
     }
-    r.norm = 1;
+    r.norm = ce_each(c, n);
+    r.loss *= r.norm;
     r.hit = x[y] >= most;
     return r;
   }
@@ -32,6 +36,8 @@ static kk_ce_row ce_forward_row(const kk_call *c, int64_t n) {
   }
   for (int64_t k = 0; k < C && eps > 0; k++) flat += (w ? (double)w[k] : 1) * (r.lse - (double)x[k]);
   kk_ce_hard(&r, eps, C, x[target[n]], most, w ? (double)w[target[n]] : 1, flat);
+  r.loss *= ce_each(c, n);
+  r.norm *= ce_each(c, n);
   return r;
 }
 
@@ -60,19 +66,19 @@ static void cross_entropy_forward(kk_call *c) {
   if (c->nsave) kk_saved(c, 1)[0] = (kk_real)norm;
 }
 
-/* dx_k = (p_k sum_j w_j q_j - w_k q_k) dloss / norm, with q the smoothed target */
+/* dx_k = v (p_k sum_j w_j q_j - w_k q_k) dloss / norm, with q the smoothed target and v the row's weight */
 static void ce_back_rows(void *arg, int64_t begin, int64_t end) {
   kk_call *c = arg;
   const int64_t C = KK_DIM(c, 'C');
   const kk_real *w = kk_in(c, WEIGHT), *soft = kk_in(c, SOFT);
   const int32_t *target = kk_idx(c, TARGET);
-  const double eps = c->opt[SMOOTHING], scale = (double)kk_dout(c, 0)[0] / (double)kk_saved(c, 1)[0];
+  const double eps = c->opt[SMOOTHING], all = (double)kk_dout(c, 0)[0] / (double)kk_saved(c, 1)[0];
   double wsum = 0;
   for (int64_t k = 0; k < C; k++) wsum += w ? (double)w[k] : 1;
   for (int64_t n = begin; n < end; n++) {
     const kk_real *x = kk_in(c, X) + n * C;
     kk_real *dx = c->din[X] + n * C;
-    const double lse = (double)kk_saved(c, 0)[n];
+    const double lse = (double)kk_saved(c, 0)[n], scale = all * ce_each(c, n);
     double mass = eps / (double)C * wsum;
     if (!soft && target[n] < 0) continue;
     if (soft)
@@ -95,6 +101,10 @@ static void cross_entropy_backward(kk_call *c) { kk_pool_for(kk_rows(c), ROWS, c
 static kk_status cross_entropy_check(const kk_call *c, kk_err *e) {
   if (!c->in[TARGET] == !c->in[SOFT])
     return kk_fail(e, KK_EARG, "cross_entropy: give either target (classes) or soft (distributions)");
+  const kk_real *v = kk_in(c, EACH);
+  for (int64_t n = 0, N = kk_rows(c); v && n < N; n++)
+    if (!(v[n] >= 0 && v[n] <= 1e30))
+      return kk_fail(e, KK_EARG, "cross_entropy: row %lld has weight %g, expected 0 or more", (long long)n + 1, (double)v[n]);
   return kk_ce_targets("cross_entropy", kk_idx(c, TARGET), kk_rows(c), KK_DIM(c, 'C'), e);
 }
 
@@ -112,16 +122,18 @@ static bool cross_entropy_sample(int variant, kk_sample *s) {
   s->lo[WEIGHT] = 0.5;
   s->absent[SOFT] = variant < 3;
   s->absent[TARGET] = variant >= 3;
+  s->lo[EACH] = 0.2;
   s->absent[WEIGHT] = variant == 0 || variant == 3;
+  s->absent[EACH] = variant != 2 && variant != 4;
   s->opt[SMOOTHING] = variant == 2 || variant == 4 ? 0.1 : 0;
   return variant < 5;
 }
 
 const kk_op kk_op_cross_entropy = {
   .name = "cross_entropy",
-  .sig = "x[...,C] target:i[...]? soft[...,C]?! w[C]?! -> loss[] stats[?]!; lse[...] norm[]",
-  .about = "loss = sum w_y (-log softmax(x)_y) / sum w_y over rows whose target is not 0; with smoothing s the target is "
-           "(1-s) one-hot + s/C (Szegedy et al. 2016, eq. 4). stats: sum of the unsmoothed, unweighted -log p_y, rows counted, top-1 hits",
+  .sig = "x[...,C] target:i[...]? soft[...,C]?! w[C]?! v[...]?! -> loss[] stats[?]!; lse[...] norm[]",
+  .about = "loss = sum v w_y (-log softmax(x)_y) / sum v w_y over rows whose target is not 0, w a weight a class, v a weight a row; with "
+           "smoothing s the target is (1-s) one-hot + s/C (Szegedy et al. 2016, eq. 4). stats: sum of the unsmoothed, unweighted -log p_y, rows counted, top-1 hits",
   .opts = {{"smoothing", 0, 0, 0.999, "share of the target spread over all classes", NULL}},
   .shape = cross_entropy_shape,
   .check = cross_entropy_check,
