@@ -17,7 +17,7 @@ local CELLS = {
 }
 
 --- awd_lstm{vocab=, cell="lstm", embed=400, hidden=1152, layers=3, padding=0, drop=1, ...} -> encoder
--- Further options: embed_p = .02, input_p = .25, hidden_p = .15, weight_p = .2, stream.
+-- Further options: embed_p = .02, input_p = .25, hidden_p = .15, weight_p = .2, biases = 2 (kooka.nn.lstm), stream.
 -- cell = "qrnn": AWD-QRNN, hidden = 1552 and layers = 4 by default; the first layer sees the token before as well
 -- (window 2), across segments too, and weight_p drops from each layer's one matrix.
 -- The last layer is as wide as the embedding, so that the decoder can share its weights. drop multiplies every
@@ -41,6 +41,7 @@ local function awd_lstm(o)
       inputs = i == 1 and c.embed or c.hidden,
       hidden = i == c.layers and c.embed or c.hidden,
       weight_drop = drop * (o.weight_p or .2),
+      biases = o.biases,
       stream = stream,
     }))
   end

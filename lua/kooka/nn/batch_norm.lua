@@ -23,6 +23,9 @@ function BatchNorm:forward(x)
   if not self.training then
     return (core.batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, { eps = self.eps }))
   end
+  if x:shape(1) < 2 then
+    error("batch_norm: one row has no variance to train by: make batches of two rows or more", 2)
+  end
   local y, mean, var = core.batch_norm(x, self.weight, self.bias, nil, nil, { eps = self.eps })
   local n, m = x:shape(1), self.momentum
   self.running_mean:copy_(self.running_mean * (1 - m) + mean * m)

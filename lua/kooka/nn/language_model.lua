@@ -7,11 +7,14 @@ local sampled_softmax = require "kooka.nn.sampled_softmax"
 
 local LanguageModel = module.class "language_model"
 
+local penalties = { dropped = true, raw = true }
 local kinds = { full = true, adaptive = true, sampled = true }
 
---- language_model{vocab=, ..., output_p=.1, alpha=2, beta=1, softmax="full"} -> model
--- Other options go to the encoder (kooka.nn.awd_lstm). alpha, beta: activation penalties (AR, TAR). softmax, where the
--- vocabulary is large and its ids come in order of falling frequency (as SentencePiece's nearly do):
+--- language_model{vocab=, ..., output_p=.1, alpha=2, beta=1, penalty="dropped", softmax="full"} -> model
+-- Other options go to the encoder (kooka.nn.awd_lstm). alpha, beta: activation penalties, alpha mean(h^2) (AR) and beta
+-- mean((h[t+1] - h[t])^2) (TAR) on the last layer's output, while training. TAR reads the output as it is; AR reads it after
+-- the output's dropout (penalty = "dropped": awd-lstm-lm, fastai 2) or before it ("raw": fastai 1).
+-- softmax, where the vocabulary is large and its ids come in order of falling frequency (as SentencePiece's nearly do):
 --   "adaptive"  rare words in clusters, cutoffs = { vocab // 10, vocab // 3 } (kooka.nn.adaptive_softmax, tied)
 --   "sampled"   trains on samples = 8192 drawn words and the batch's targets (kooka.nn.sampled_softmax); in evaluation
 --               the full softmax, to which its weights belong
@@ -20,6 +23,10 @@ local function language_model(o)
   self.output_p = (o.drop or 1) * (o.output_p or .1)
   self.alpha, self.beta = o.alpha or 2, o.beta or 1
   self.softmax, self.samples = o.softmax or "full", o.samples or 8192
+  self.penalty = o.penalty or "dropped"
+  if not penalties[self.penalty] then
+    error(("language_model: penalty is %s, expected dropped or raw"):format(self.penalty), 2)
+  end
   if not kinds[self.softmax] then
     error(("language_model: softmax is %s, expected full, adaptive or sampled"):format(self.softmax), 2)
   end
@@ -68,16 +75,18 @@ function LanguageModel:loss(batch, state)
   local h, raw, new = states(self, batch.x, state)
   local loss, stats = decode(self, h, batch.y)
   if self.training and (self.alpha > 0 or self.beta > 0) then
-    loss = loss + core.activation_penalty(h, raw, { alpha = self.alpha, beta = self.beta })
+    loss = loss + core.activation_penalty(self.penalty == "raw" and raw or h, raw, { alpha = self.alpha, beta = self.beta })
   end
   return loss, stats, self.encoder:carry(new)
 end
 
---- model:groups() -> layer groups; the decoder's own parameters go with the embedding
+--- model:groups() -> layer groups: each layer, then the embedding with the decoder's own parameters, as in fastai
 function LanguageModel:groups()
   local groups = self.encoder:groups()
-  table.insert(groups[1], self.bias)
-  if self.adaptive then table.move(self.adaptive:parameters(), 1, 2, #groups[1] + 1, groups[1]) end
+  local last = table.remove(groups, 1)
+  last[#last + 1] = self.bias
+  if self.adaptive then table.move(self.adaptive:parameters(), 1, 2, #last + 1, last) end
+  groups[#groups + 1] = last
   return groups
 end
 

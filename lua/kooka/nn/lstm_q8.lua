@@ -5,7 +5,8 @@ local module = require "kooka.nn.module"
 local LstmQ8 = module.class "lstm_q8"
 
 --- lstm_q8(layer) -> layer of kooka.nn.lstm's kind
--- layer: a kooka.nn.lstm. Its weights are rounded to eight bits, a scale for each row (core.quantize_rows); the bias is shared.
+-- layer: a kooka.nn.lstm. Its weights are rounded to eight bits, a scale for each row (core.quantize_rows); two biases
+-- become one, one is shared.
 local function lstm_q8(layer)
   local self = module.new(LstmQ8)
   for _, name in ipairs { "weight_ih", "weight_hh" } do
@@ -13,7 +14,8 @@ local function lstm_q8(layer)
     self:buffer(name, q)
     self:buffer(name .. "_scale", scale)
   end
-  self.bias, self.own[1] = layer.bias, { name = "bias", tensor = layer.bias }   -- as it is: wanting a gradient or not
+  self.bias = layer.bias_hh and (layer.bias:detach() + layer.bias_hh:detach()):keep() or layer.bias
+  self.own[1] = { name = "bias", tensor = self.bias }         -- as it is: wanting a gradient or not
   self.training = false
   return self
 end

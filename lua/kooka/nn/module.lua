@@ -26,10 +26,11 @@ function module.new(class)
   return setmetatable({ training = true, own = {}, children = {}, buffers = {} }, class)
 end
 
---- m:parameter(name, tensor) -> tensor
--- Registers a parameter; it is marked to have a gradient.
-function Module:parameter(name, tensor)
-  self.own[#self.own + 1] = { name = name, tensor = tensor:param() }
+--- m:parameter(name, tensor[, beside]) -> tensor
+-- Registers a parameter; it is marked to have a gradient. beside: name of another one of this module: weights saved before
+-- this parameter was there, which have that one, are loaded with zeros here.
+function Module:parameter(name, tensor, beside)
+  self.own[#self.own + 1] = { name = name, tensor = tensor:param(), beside = beside }
   self[name] = tensor
   return tensor
 end
@@ -53,7 +54,7 @@ local function collect(self, field, prefix, list, seen)
   for _, item in ipairs(self[field]) do
     if not seen[item.tensor] then
       seen[item.tensor] = true
-      list[#list + 1] = { name = prefix .. item.name, tensor = item.tensor }
+      list[#list + 1] = { name = prefix .. item.name, tensor = item.tensor, beside = item.beside and prefix .. item.beside }
     end
   end
   for _, child in ipairs(self.children) do
@@ -119,14 +120,15 @@ local function shape_text(t) return "(" .. table.concat(t:shape(), ",") .. ")" e
 -- partial = true names that the module lacks, or that state lacks, are passed over.
 function Module:load_state(state, opts)
   local partial = opts and opts.partial
-  local wrong, mine = {}, self:state()
+  local wrong, mine, zeros = {}, self:state(), {}
   local names = {}
+  for _, p in ipairs(self:named_parameters()) do zeros[p.name] = p.beside and not state[p.name] and state[p.beside] ~= nil end
   for name in pairs(mine) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
     local want, got = mine[name], state[name]
     if not got then
-      if not partial then wrong[#wrong + 1] = ("%s %s is missing"):format(name, shape_text(want)) end
+      if not partial and not zeros[name] then wrong[#wrong + 1] = ("%s %s is missing"):format(name, shape_text(want)) end
     elseif shape_text(want) ~= shape_text(got) then
       wrong[#wrong + 1] = ("%s is %s in the file, %s in the model"):format(name, shape_text(got), shape_text(want))
     end
@@ -141,7 +143,7 @@ function Module:load_state(state, opts)
   end
   if #wrong > 0 then error("load_state: " .. table.concat(wrong, "; "), 2) end
   for _, name in ipairs(names) do
-    if state[name] then mine[name]:copy_(state[name]) end
+    if state[name] then mine[name]:copy_(state[name]) elseif zeros[name] then mine[name]:fill_(0) end
   end
   return self
 end

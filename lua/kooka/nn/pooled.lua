@@ -1,0 +1,176 @@
+--- pooled: what models of whole texts share: an encoder, concat pooling (last, max, mean) and a small head
+-- (Howard & Ruder 2018, section 3.3). Classifier, regressor, ordinal and multi_task are made of it.
+local core = require "kooka.core"
+local module = require "kooka.nn.module"
+local awd_lstm = require "kooka.nn.awd_lstm"
+local batch_norm = require "kooka.nn.batch_norm"
+local linear = require "kooka.nn.linear"
+
+local pooled = {}
+local Pooled = {}
+
+--- pooled.class(name) -> class
+-- A class with the methods below, for pooled.new.
+function pooled.class(name)
+  local class = module.class(name)
+  for k, f in pairs(Pooled) do class[k] = f end
+  return class
+end
+
+local function as_list(v) return type(v) == "table" and v or { v } end
+
+--- pooled.new(class, o, outputs) -> model
+-- Options that all such models have, beside the encoder's (kooka.nn.awd_lstm), whose probabilities are by default those of
+-- fastai's classifier (embed .05, input .4, hidden .3, weight .5, all times drop = 1):
+--   head = 50, or a list of widths; head_p = .4 dropout before the first linear layer (times drop); last_p = .1, or a list,
+--   before the others. head_bias = false: linear layers without biases, as fastai 2 has them (fastai 1: with).
+--   bptt: a text longer than that is read in pieces of bptt tokens, the state carried and cut off from the gradient
+--   between them, and only pieces that begin at most max_len (20 bptt) tokens before the text's end are
+--   pooled. Without bptt a text is read and differentiated whole. fastai's are 72 and 1440. What a text gets does not
+--   depend on the others of its batch: in fastai 2.8.12 it does where the longest is no multiple of bptt (tests/golden/awd.py).
+--   alpha, beta = 0: activation penalties of the pooled states (fastai adds them with 2 and 1); padding counts as zeros.
+function pooled.new(class, o, outputs)
+  local self = module.new(class)
+  local drop, stream = o.drop or 1, o.stream or core.random("init", o.seed)
+  local e = { embed_p = .05, input_p = .4, hidden_p = .3, weight_p = .5, stream = stream }
+  for k, v in pairs(o) do e[k] = v end
+  self.bptt, self.alpha, self.beta = o.bptt, o.alpha or 0, o.beta or 0
+  if o.bptt and (math.type(o.bptt) ~= "integer" or o.bptt < 1) then
+    error(("%s: bptt is %s, expected a whole number from 1"):format(class.__name, o.bptt), 3)
+  end
+  self.max_len = o.bptt and (o.max_len or 20 * o.bptt)
+  if o.bptt and self.max_len < 1 then error(("%s: max_len is %s, expected 1 or more"):format(class.__name, o.max_len), 3) end
+  self:add("encoder", awd_lstm(e))
+  local widths, last_p = { 3 * self.encoder.config.embed }, as_list(o.last_p or .1)
+  table.move(as_list(o.head or 50), 1, #as_list(o.head or 50), 2, widths)
+  widths[#widths + 1] = outputs
+  self.head_p = { drop * (o.head_p or .4) }
+  for i = 1, #widths - 1 do
+    self.head_p[i] = self.head_p[i] or last_p[i - 1] or last_p[#last_p]
+    self:add("norm" .. i, batch_norm { features = widths[i] })
+    self:add("linear" .. i, linear { inputs = widths[i], outputs = widths[i + 1], bias = o.head_bias, stream = stream })
+  end
+  return self
+end
+
+-- Tokens from `at` + 1 of the rows that have any, with what is left of their lengths, and whether some row pools them.
+local function piece(self, ids, n, at)
+  local steps, rows, lens = math.min(self.bptt, ids:shape(1) - at), 0, {}
+  for b = 1, #n do
+    if n[b] <= at then break end
+    rows, lens[b] = b, math.min(n[b] - at, steps)
+  end
+  return ids:narrow(1, at + 1, steps):narrow(2, 1, rows):contiguous(), core.tensor(lens, "int32"), rows
+end
+
+local function first_rows(state, rows)
+  local out = {}
+  for i, s in ipairs(state) do
+    out[i] = {}
+    for name, t in pairs(s) do out[i][name] = t:narrow(1, 1, rows) end
+  end
+  return out
+end
+
+local function detached(state)
+  local out = {}
+  for i, s in ipairs(state) do
+    out[i] = {}
+    for name, t in pairs(s) do out[i][name] = t:detach() end
+  end
+  return out
+end
+
+-- Where the first pooled piece of a text of n tokens begins.
+local function begin(self, n) return math.max(0, (n - self.max_len + self.bptt - 1) // self.bptt * self.bptt) end
+
+-- States of all pieces that some row pools, [T',B,E], the lengths in them and, of each row, the steps that are not pooled.
+local function in_pieces(self, ids, n)
+  local from, parts, state = math.huge, {}, nil
+  for b = 1, #n do from = math.min(from, begin(self, n[b])) end
+  for at = 0, from - 1, self.bptt do
+    local scope <close> = core.scope()                  -- before anything is pooled: only the state goes on
+    local x, lens, rows = piece(self, ids, n, at)
+    local _, new = self.encoder(x, state and first_rows(state, rows), lens)
+    state = self.encoder:carry(new)
+  end
+  for at = from, n[1] - 1, self.bptt do
+    local x, lens, rows = piece(self, ids, n, at)
+    local h, new = self.encoder(x, state and first_rows(state, rows), lens)
+    state = detached(new)
+    if rows < #n then h = core.cat({ h, core.zeros(h:shape(1), #n - rows, h:shape(3)) }, 2) end
+    parts[#parts + 1] = h
+  end
+  local lens, skip = {}, {}
+  for b = 1, #n do lens[b], skip[b] = n[b] - from, begin(self, n[b]) - from end
+  return #parts == 1 and parts[1] or core.cat(parts, 1), core.tensor(lens, "int32"), core.tensor(skip, "int32")
+end
+
+--- model:pool(ids [T,B], lens [B] or nil) -> pooled states [B,3E], states [T',B,E]
+-- lens: from long to short. The states are those that were looked at: all steps, or the pieces that some text pools.
+function Pooled:pool(ids, lens)
+  if not self.bptt or ids:shape(1) <= self.bptt then
+    local h = self.encoder(ids, nil, lens)
+    return core.concat_pool(h, lens), h
+  end
+  local n = lens and lens:tolist() or {}
+  if not lens then
+    for b = 1, ids:shape(2) do n[b] = ids:shape(1) end
+  end
+  local h, steps, skip = in_pieces(self, ids, n)
+  return core.concat_pool(h, steps, skip), h
+end
+
+--- model:head(pooled [B,3E]) -> outputs [B,K]
+-- Of each layer: batch norm, dropout, linear; a ReLU between layers.
+function Pooled:head(x)
+  local last = #self.head_p
+  for i, p in ipairs(self.head_p) do
+    x = self["norm" .. i](x)
+    if self.training and p > 0 then x = core.dropout(x, { p = p }) end
+    x = self["linear" .. i](x)
+    if i < last then x = core.relu(x) end
+  end
+  return x
+end
+
+--- model:raw(ids [T,B], lens [B]) -> what the head's last layer gives [B,K], activation penalty or nil
+function Pooled:raw(ids, lens)
+  local x, h = self:pool(ids, lens)
+  local penalty
+  if self.training and (self.alpha > 0 or self.beta > 0) then
+    penalty = core.activation_penalty(h, h, { alpha = self.alpha, beta = self.beta })
+  end
+  return self:head(x), penalty
+end
+
+--- model:groups() -> layer groups: embedding, each layer, head
+function Pooled:groups()
+  local groups, head = self.encoder:groups(), {}
+  for i = 1, #self.head_p do
+    for _, name in ipairs { "norm" .. i, "linear" .. i } do
+      for _, p in ipairs(self[name]:parameters()) do head[#head + 1] = p end
+    end
+  end
+  for _, p in ipairs(self.own) do head[#head + 1] = p.tensor end
+  groups[#groups + 1] = head
+  return groups
+end
+
+-- loss + penalty, where there is one.
+function pooled.sum(loss, penalty) return penalty and loss + penalty or loss end
+
+-- x, or lo + (hi - lo) sigmoid(x) with range = {lo, hi}.
+function pooled.bounded(x, range)
+  return range and core.sigmoid(x) * (range[2] - range[1]) + range[1] or x
+end
+
+--- pooled.check_range(who, range) -> range
+function pooled.check_range(who, range)
+  if range and not (type(range) == "table" and tonumber(range[1]) and tonumber(range[2]) and range[1] < range[2]) then
+    error(who .. ": range: expected {low, high}, low below high", 3)
+  end
+  return range
+end
+
+return pooled
