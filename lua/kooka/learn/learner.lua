@@ -35,7 +35,7 @@ function learner.validate(model, source, label)
   local was = model.training
   model:eval()
   local sums, state = stats.sums(model), nil
-  local bar = progress.new { label = label or "validate", total = (source:steps()), unit = "step" }
+  local bar <close> = progress.new { label = label or "validate", total = (source:steps()), unit = "step" }
   for _, batch in source:epoch(1) do
     local scope <close> = core.scope()
     local loss, vector, new = model:loss(batch, state)
@@ -224,7 +224,7 @@ local function run_epoch(fit, inside, carried)
   end
   local iterator = source:epoch(fit.epoch, fit.step * fit.accumulate + 1)
   fit.steps = steps_of(source, fit.accumulate, fit.epoch)
-  local bar = progress.new { label = ("%s %d/%d"):format(fit.label, fit.epoch, fit.epochs), total = fit.steps, unit = "step" }
+  local bar <close> = progress.new { label = ("%s %d/%d"):format(fit.label, fit.epoch, fit.epochs), total = fit.steps, unit = "step" }
   if fit.step > 0 then bar:at(fit.step) end
   local start, state = core.sys.now(), carried
   fit.saved_at, fit.saved_step = start, fit.step
@@ -343,7 +343,7 @@ function learner.predict(model, source, n, label)
   local batches = require "kooka.data.batches"
   local was, collector = model.training, batches.collector(n)
   model:eval()
-  local bar = progress.new { label = label or "predict", total = (source:steps()), unit = "step" }
+  local bar <close> = progress.new { label = label or "predict", total = (source:steps()), unit = "step" }
   for _, batch in source:epoch(1) do
     local scope <close> = core.scope()
     collector:add(batch.places, answers(model, batch))

@@ -1,0 +1,231 @@
+--- session: a model with its data and settings, to train, look at and ask from the REPL: learner.new{...}.
+-- Everything goes through learner.fit, learner.validate and learner.predict; nothing is trained another way.
+local groups = require "kooka.learn.groups"
+local learner = require "kooka.learn.learner"
+local schedule = require "kooka.learn.schedule"
+local tables = require "kooka.table"
+
+local Session = {}
+Session.__index = Session
+
+local OWN = { model = true, train = true, valid = true, encode = true, texts = true, tokenizer = true, classes = true, say = true }
+
+--- session{model=, train=, valid=nil, encode=nil, texts=nil, tokenizer=nil, classes=nil, say=print, ...} -> learner object
+-- Reached as learner.new. train, valid: sources. encode(texts) -> source, n: what new texts become, for predict. texts: the
+-- documents of `valid` in the order of its rows, to be shown; tokenizer: decodes a batch for show_batch; classes: names.
+-- All other fields are options of learner.fit for every fit (decay, clip, moms, optimizer, callbacks, checkpoint, ...);
+-- with checkpoint = "x.safetensors" the fits of a script have x-1.safetensors, x-2.safetensors, ... in turn.
+local function session(o)
+  for _, name in ipairs { "model", "train" } do
+    if not o[name] then error(("learner.new: %s is missing"):format(name), 3) end
+  end
+  local self = setmetatable({ options = {}, history = {}, fits = 0 }, Session)
+  for k, v in pairs(o) do
+    if OWN[k] then self[k] = v else self.options[k] = v end
+  end
+  self.say = o.say or print
+  return self
+end
+
+-- lr: a number, a list for the groups, or {low=, high=}: spread over them in equal ratios (low = nil: high/10 but for the last).
+local function rates_of(self, lr)
+  if type(lr) == "table" and lr.high then return schedule.spread(#self.model:groups(), lr.low, lr.high) end
+  return lr
+end
+
+--- l:fit(epochs, lr[, options]) -> l
+-- learner.fit with the settings of the object, then `options`; the schedule is constant where none is said. lr: a number, a
+-- list for the layer groups, or {low=, high=}. l.history has the records of all fits.
+function Session:fit(epochs, lr, options)
+  local fit = { model = self.model, train = self.train, valid = self.valid, say = self.say, schedule = "constant" }
+  for k, v in pairs(self.options) do fit[k] = v end
+  for k, v in pairs(options or {}) do fit[k] = v end
+  self.fits = self.fits + 1
+  if fit.checkpoint then fit.checkpoint = fit.checkpoint:gsub("%.safetensors$", "") .. "-" .. self.fits .. ".safetensors" end
+  fit.epochs, fit.lr = epochs, rates_of(self, lr or fit.lr)
+  if not fit.lr then error("fit: a learning rate is missing (l:lr_find() suggests some)", 2) end
+  for _, record in ipairs(learner.fit(fit)) do self.history[#self.history + 1] = record end
+  return self
+end
+
+local function with(options, defaults)
+  local out = {}
+  for k, v in pairs(defaults) do out[k] = v end
+  for k, v in pairs(options or {}) do out[k] = v end
+  return out
+end
+
+--- l:fit_one_cycle(epochs, lr[, options]) -> l
+-- fastai v2's form by default (schedule.one_cycle_v2); options = {schedule = "one_cycle"} is v1's.
+function Session:fit_one_cycle(epochs, lr, options)
+  return self:fit(epochs, lr, with(options, { schedule = "one_cycle_v2" }))
+end
+
+--- l:fit_flat_cos(epochs, lr[, options]) -> l
+function Session:fit_flat_cos(epochs, lr, options) return self:fit(epochs, lr, with(options, { schedule = "flat_cos" })) end
+
+--- l:fine_tune(epochs, {lr=2e-3, freeze_epochs=1, lr_mult=100, pct=.3, div=5, ...}) -> l
+-- fastai v2's: the last group alone for freeze_epochs at {high = lr} with the summit at .99, then everything for `epochs` at
+-- {low = lr/2/lr_mult, high = lr/2}.
+function Session:fine_tune(epochs, o)
+  o = with(o, { lr = 2e-3, freeze_epochs = 1, lr_mult = 100, pct = .3, div = 5 })
+  local more, half = {}, o.lr / 2
+  for k, v in pairs(o) do
+    if not ({ lr = 1, freeze_epochs = 1, lr_mult = 1, pct = 1, div = 1 })[k] then more[k] = v end
+  end
+  self:freeze_to(-1)
+  if o.freeze_epochs > 0 then self:fit_one_cycle(o.freeze_epochs, { high = o.lr }, with(more, { pct = .99 })) end
+  self:unfreeze()
+  return self:fit_one_cycle(epochs, { low = half / o.lr_mult, high = half }, with(more, { pct = o.pct, div = o.div }))
+end
+
+--- l:lr_find([options]) -> {valley=, steep=, slide=, minimum=, rates=, losses=}
+-- A range test with a plot (kooka.learn.lr_find); the model stays as it is.
+function Session:lr_find(options)
+  local fit = with(self.options, { model = self.model, train = self.train })
+  return require "kooka.learn.lr_find"(with(options, { fit = fit, say = self.say }))
+end
+
+--- l:freeze_to(n) -> l
+-- Groups before the n-th are frozen, batch norm excepted; n < 0 counts from the last.
+function Session:freeze_to(n)
+  groups.freeze_to(self.model, n)
+  return self
+end
+
+--- l:freeze() -> l
+-- All but the last group.
+function Session:freeze() return self:freeze_to(-1) end
+
+--- l:unfreeze() -> l
+function Session:unfreeze() return self:freeze_to(1) end
+
+local function source_or_valid(self, source, who)
+  source = source or self.valid
+  if not source then error(("%s: no source: the learner has no valid, and none was given"):format(who), 3) end
+  return source
+end
+
+--- l:validate([source]) -> {loss=, objective=, n=, accuracy=, ...}
+-- Of `valid` when no source is given.
+function Session:validate(source) return learner.validate(self.model, source_or_valid(self, source, "validate")) end
+
+--- l:predict_all([source or texts]) -> list, in the order given
+-- Class probabilities (or scores) of each document of a source, of `valid`, or of a list of texts (wants encode).
+function Session:predict_all(what)
+  local source, n = what, nil
+  if type(what) == "table" and type(what[1]) == "string" then
+    if not self.encode then error("predict_all: texts want encode(texts) -> source, n in learner.new", 2) end
+    source, n = self.encode(what)
+  end
+  source = source_or_valid(self, source, "predict_all")
+  if not n then
+    local _
+    _, n = source:steps()
+  end
+  return learner.predict(self.model, source, n)
+end
+
+--- l:predict(text) -> class, probability, list of all; for a score: the score
+-- class: its name where `classes` are known, else its number from 1.
+function Session:predict(text)
+  local p = self:predict_all({ text })[1]
+  if type(p) ~= "table" then return p end
+  local best = 1
+  for c = 2, #p do
+    if p[c] > p[best] then best = c end
+  end
+  return self.classes and self.classes[best] or best, p[best], p
+end
+
+---- looking ------------------------------------------------------------------------------------------
+
+-- The loss of one document: -log p of its class, cross-entropy with its shares, or the squared error of its score.
+local function loss_of(p, y, soft)
+  if soft then
+    local sum = 0
+    for c, share in ipairs(soft) do sum = share > 0 and sum - share * math.log(math.max(p[c], 1e-38)) or sum end
+    return sum
+  end
+  if type(p) == "table" then return -math.log(math.max(p[y], 1e-38)) end
+  return (p - y) ^ 2
+end
+
+local Losses = {}
+Losses.__index = Losses
+
+local function short(v) return type(v) == "number" and tables.number(v, 3) or tostring(v) end
+
+function Losses:__tostring()
+  local rows = {}
+  for i, r in ipairs(self) do
+    rows[i] = { r.place, ("%.3f"):format(r.loss), short(r.actual), short(r.predicted), r.probability and ("%.3f"):format(r.probability) or "",
+      r.text and tables.fit((r.text:gsub("%s+", " ")), 80) or "" }
+  end
+  return tables.text { columns = { "place", "loss", "actual", "predicted", "p(actual)", "text" }, rows = rows }
+end
+
+--- l:top_losses(n[, source]) -> list of {place=, loss=, actual=, predicted=, probability=, text=}
+-- The n documents with the largest true loss, worst first (probability: of the actual class); tostring() is a table.
+-- For classifiers and scores; a language model has no documents to rank.
+function Session:top_losses(n, source)
+  source = source_or_valid(self, source, "top_losses")
+  local answers, list = self:predict_all(source), setmetatable({}, Losses)
+  for _, batch in source:epoch(1) do
+    if not batch.places then error("top_losses: the source has no documents (a language model's?)", 2) end
+    local y, soft = batch.y and batch.y:tolist(), batch.soft and batch.soft:tolist()
+    local target = y or batch.score and batch.score:tolist() or soft
+    if not target then error("top_losses: the source has no labels", 2) end
+    for i, place in ipairs(batch.places:tolist()) do
+      local p, best = answers[place], nil
+      if type(p) == "table" then
+        best = 1
+        for c = 2, #p do best = p[c] > p[best] and c or best end
+      end
+      local name = self.classes or {}
+      list[#list + 1] = { place = place, loss = loss_of(p, target[i], not y and soft and soft[i]), text = self.texts and self.texts[place],
+        actual = y and best and (name[y[i]] or y[i]) or not soft and target[i] or nil, predicted = best and (name[best] or best) or p,
+        probability = best and y and p[y[i]] or nil }
+    end
+  end
+  table.sort(list, function(a, b) return a.loss > b.loss or a.loss == b.loss and a.place < b.place end)
+  for i = #list, n + 1, -1 do list[i] = nil end
+  return list
+end
+
+--- l:show_batch([n = 5]) -> list of {text=, label=}
+-- Prints the first n rows of the first training batch as the model sees them (wants tokenizer), with their labels.
+function Session:show_batch(n)
+  if not self.tokenizer then error("show_batch: wants tokenizer in learner.new", 2) end
+  local next_item = self.train:epoch(1)
+  local _, batch = next_item()
+  local columns, out, rows = batch.x:t():contiguous():tolist(), {}, {}
+  local lens = batch.lens and batch.lens:tolist()
+  local labels = batch.lens and (batch.y or batch.score) and (batch.y or batch.score):tolist()
+  for i = 1, math.min(n or 5, #columns) do
+    local ids = lens and table.move(columns[i], 1, lens[i], 1, {}) or columns[i]
+    local label = labels and (self.classes and self.classes[labels[i]] or labels[i])
+    out[i] = { text = self.tokenizer:decode(ids), label = label }
+    rows[i] = { label or "", tables.fit((out[i].text:gsub("%s+", " ")), 100) }
+  end
+  self.say(tables.text { columns = { "label", "text" }, rows = rows })
+  return out
+end
+
+--- l:summary() -> summary
+-- Layers, output shapes, parameters, FLOPs a token, memory (kooka.learn.summary); tostring() is a table.
+function Session:summary()
+  local next_item = self.train:epoch(1)
+  local _, batch = next_item()
+  return require "kooka.learn.summary"(self.model, batch)
+end
+
+function Session:__tostring()
+  local steps, items = self.train:steps()
+  local last = self.history[#self.history]
+  return ("learner: %d weights in %d groups, %d steps an epoch (%s %s), %d epochs done%s"):format(self.model:count(), #self.model:groups(),
+    steps, tostring(items or "?"), self.train.unit or "items", #self.history,
+    last and last.valid_loss and (", validation loss %.4f"):format(last.valid_loss) or "")
+end
+
+return session
