@@ -1,47 +1,173 @@
---- model: a classifier with the tokenizer and the cleaning rules it was trained with: text in, probabilities or states out.
--- On disk a folder: model.safetensors (weights), tokenizer.model (SentencePiece), config.json.
+--- model: a network with the tokenizer and the cleaning rules it was trained with: text in, answers out; a classifier's are calibrated
+-- probabilities, a language model continues texts. On disk a folder: kooka.model_folder.
 local core = require "kooka.core"
 local batches = require "kooka.data.batches"
+local calibrate = require "kooka.eval.calibrate"
 local check_options = require "kooka.options"
 local eval = require "kooka.eval"
-local sources = require "kooka.learn.sources"
-local learner = require "kooka.learn.learner"
+local folder = require "kooka.model_folder"
 local nn = require "kooka.nn"
+local progress = require "kooka.progress"
 local rules = require "kooka.text.rules"
-local tokenizer = require "kooka.text.tokenizer"
+local sources = require "kooka.learn.sources"
 
 local Model = {}
 Model.__index = Model
 
 local model = {}
 
---- model.new{network=, tokenizer=, config=} -> model
--- network: kooka.nn.classifier. config: the options it was built with, kept beside the weights.
+local MAX_LEN = 1400       -- tokens of a text that are looked at, as kooka.data.batches' default
+
+--- model.new{network=, tokenizer=, config=, card=nil, calibration=nil} -> model
+-- network: of kooka.nn (classifier, language_model, regressor, ordinal, multi_task). config: the options it was built with, kept beside
+-- the weights, and kind ("classifier" when absent), classes_names (a list) where classes have names. card: see kooka.card.
+-- calibration: of kooka.eval.calibrate.
 function model.new(o)
-  return setmetatable({ network = o.network, tokenizer = o.tokenizer, config = o.config }, Model)
+  return setmetatable({ network = o.network, tokenizer = o.tokenizer, config = o.config, card = o.card, calibration = o.calibration },
+    Model)
+end
+
+--- m:kind() -> "classifier", "language_model", "regressor", "ordinal" or "multi_task"
+function Model:kind() return self.config.kind or "classifier" end
+
+--- m:labels() -> list of names of the classes, or nil where there are none
+-- config.classes_names, or "1", "2", ...
+function Model:labels()
+  local kind = self:kind()
+  if kind == "language_model" or kind == "regressor" then return nil end
+  local names, given = {}, self.config.classes_names
+  for c = 1, self.config.classes or 2 do names[c] = given and given[c] and tostring(given[c]) or tostring(c) end
+  return names
 end
 
 --- m:encode(texts) -> corpus
 -- Cleaned and cut into pieces, each text between xxbos and its end. Raises when a text is not UTF-8.
 function Model:encode(texts)
-  local corpus, message = self.tokenizer:encode_all(rules.clean_all(texts), { bos = true })
+  local cleaned, message = rules.clean_all(texts)
+  local corpus
+  if cleaned then corpus, message = self.tokenizer:encode_all(cleaned, { bos = true }) end
   if not corpus then error(message, 2) end
   return corpus
 end
 
 local function source(self, corpus, labels, o)
   return sources.classes(batches.buckets(corpus, { batch = o and o.batch or 64, pad = self.tokenizer.pad,
-    max_len = o and o.max_len, rows = o and o.rows, train = o and o.train, seed = o and o.seed }), labels)
+    max_len = o and o.max_len or MAX_LEN, rows = o and o.rows, train = o and o.train, seed = o and o.seed }), labels)
 end
 
 --- m:source(corpus, labels, {rows=, batch=64, train=false, seed=1, max_len=}) -> source for the learner
 function Model:source(corpus, labels, o) return source(self, corpus, labels, o) end
 
---- m:predict(texts) -> list of lists of class probabilities, in the order given
-function Model:predict(texts)
-  local corpus = self:encode(texts)
-  return learner.predict(self.network, source(self, corpus), #corpus, "predict")
+-- ---- answers
+
+local function evaluation(network)
+  local was = network.training
+  network:eval()
+  return setmetatable({}, { __close = function() network:train(was) end })
 end
+
+-- {prob = [B,C] or nil, score = [B] or nil}
+local function outputs(network, x, lens)
+  if network.outputs then return network:outputs(x, lens) end
+  return { prob = core.softmax(network(x, lens)) }
+end
+
+-- Lists in the form that predict answers: probabilities, scores, or both in a table for each text.
+local function shaped(self, prob, score, raw)
+  if prob and self.calibration and not raw then prob = calibrate.apply(self.calibration, prob) end
+  if not (prob and score) then return prob or score end
+  local out = {}
+  for i = 1, #prob do out[i] = { prob = prob[i], score = score[i] } end
+  return out
+end
+
+local function no_language_model(self, who, level)
+  if self:kind() == "language_model" then
+    error(who .. ": this is a language model: ask it for m:generate or m:perplexity", level + 1)
+  end
+end
+
+local PREDICT = { raw = true, batch = true, bar = true }
+
+--- m:predict(texts, {raw=false, batch=64, bar=true}) -> list of answers, in the order given
+-- Of a classifier: class probabilities of each text, calibrated where the model has a calibration (raw = true: as the network gives
+-- them). Of a regressor: numbers. Of ordinal and multi-task models: {prob = {...}, score =}. Batches hold texts of like length;
+-- bar: a progress bar. Raises when a text is not UTF-8, and for a language model.
+function Model:predict(texts, o)
+  o = o or {}
+  check_options("predict", o, PREDICT)
+  no_language_model(self, "predict", 2)
+  if #texts == 0 then return {} end
+  local corpus = self:encode(texts)
+  local n, src = #corpus, source(self, corpus, nil, o)
+  local probs, scores = batches.collector(n), batches.collector(n)
+  local mode <close> = evaluation(self.network)
+  local bar <close> = o.bar ~= false and progress.new { label = "predict", total = (src:steps()), unit = "step" } or nil
+  for _, batch in src:epoch(1) do
+    local scope <close> = core.scope()
+    local out = outputs(self.network, batch.x, batch.lens)
+    if out.prob then probs:add(batch.places, out.prob) end
+    if out.score then scores:add(batch.places, out.score) end
+    if bar then bar:step() end
+    if core.sys.stopped() then error("interrupted", 0) end
+  end
+  return shaped(self, probs.filled > 0 and probs:list() or nil, scores.filled > 0 and scores:list() or nil, o.raw)
+end
+
+--- m:predict_one(text, {raw=false}) -> answer
+-- Of one text, with the least ado: what a message costs while somebody waits.
+function Model:predict_one(text, o)
+  check_options("predict_one", o, { raw = true })
+  no_language_model(self, "predict_one", 2)
+  local cleaned, message = rules.clean(text)
+  local ids
+  if cleaned then ids, message = self.tokenizer:encode(cleaned, { bos = true }) end
+  if not ids then error(message, 2) end
+  if #ids > MAX_LEN then ids = table.move(ids, #ids - MAX_LEN + 1, #ids, 1, {}) end
+  local mode <close> = evaluation(self.network)
+  local scope <close> = core.scope()
+  local out = outputs(self.network, core.tensor(ids, "int32"):reshape(#ids, 1), core.tensor({ #ids }, "int32"))
+  return shaped(self, out.prob and out.prob:tolist(), out.score and out.score:tolist(), o and o.raw)[1]
+end
+
+--- m:calibrate{probs= or texts=, labels=, method="temperature", ...} -> calibration
+-- Fits kooka.eval.calibrate on held-out texts (or on their plain probabilities, which m:predict gives with raw = true) and keeps it:
+-- from then on m:predict answers calibrated probabilities, and m:save writes it. Further options: those of calibrate.fit.
+function Model:calibrate(o)
+  no_language_model(self, "calibrate", 2)
+  local fit = {}
+  for k, v in pairs(o) do
+    if k ~= "probs" and k ~= "texts" and k ~= "labels" then fit[k] = v end
+  end
+  local probs = o.probs or self:predict(o.texts, { raw = true })
+  if type(probs[1]) ~= "table" or probs[1].prob then error("calibrate: a classifier's probabilities are wanted", 2) end
+  self.calibration = calibrate.fit(probs, o.labels, fit)
+  return self.calibration
+end
+
+-- ---- language models
+
+local function only_language_model(self, who)
+  if self:kind() ~= "language_model" then
+    error(("%s: this is a %s, only language models do that"):format(who, self:kind()), 3)
+  end
+end
+
+--- m:generate(o) -> list of {text=, ids=, finished=}
+-- kooka.generate.texts, whose options they are.
+function Model:generate(o)
+  only_language_model(self, "generate")
+  return require("kooka.generate").texts(self, o)
+end
+
+--- m:perplexity(texts, {window=, theta=, lambda=, ...}) -> result
+-- kooka.cache.perplexity of the texts one after the other, with and without the neural cache.
+function Model:perplexity(texts, o)
+  only_language_model(self, "perplexity")
+  return require("kooka.cache").perplexity(self.network, self:encode(texts), o)
+end
+
+-- ---- states
 
 local POOLS = { none = true, last = true, max = true, mean = true, concat = true }
 
@@ -156,6 +282,18 @@ local function score_line(name, ours, theirs, difference)
   return ("%s: %.4f in float32, %.4f in eight bits: %+.4f%s"):format(name, theirs.value, ours.value, difference.value, range)
 end
 
+--- m:int8() -> model
+-- A copy for prediction whose recurrent weights have eight bits (kooka.nn.quantize), its cost not measured; it keeps card and calibration.
+-- Raises where there is no LSTM layer.
+function Model:int8()
+  if self.config.int8 then error("int8: this model has eight bits already", 2) end
+  local config = {}
+  for k, v in pairs(self.config) do config[k] = v end
+  config.int8 = true
+  return model.new { network = nn.quantize(self.network), tokenizer = self.tokenizer, config = config, card = self.card,
+    calibration = self.calibration }
+end
+
 --- m:quantize{texts=, labels=, say=print} -> model, cost
 -- A copy for prediction whose recurrent weights have eight bits (kooka.nn.quantize): four times smaller, and one message
 -- takes a fifth of the time. What that costs is measured on `texts`, which the model should not have been trained on, and
@@ -169,10 +307,9 @@ function Model:quantize(o)
   if type(texts) ~= "table" or #texts == 0 then error("quantize: texts: expected a list of texts to measure the cost on", 2) end
   if labels and #labels ~= #texts then error(("quantize: %d texts but %d labels"):format(#texts, #labels), 2) end
   if self.config.int8 then error("quantize: this model has eight bits already", 2) end
-  local config = { int8 = true }
-  for k, v in pairs(self.config) do config[k] = v end
-  local small = model.new { network = nn.quantize(self.network), tokenizer = self.tokenizer, config = config }
-  local a, b = small:predict(texts), self:predict(texts)
+  if self:kind() ~= "classifier" then error(("quantize: measures classifiers, this is a %s: use m:int8()"):format(self:kind()), 2) end
+  local small = self:int8()
+  local a, b = small:predict(texts, { raw = true }), self:predict(texts, { raw = true })
   local most, mean, changed = distances(a, b)
   local low, high = eval.wilson(changed, #texts, .95)
   local cost = { n = #texts, most = most, mean = mean, changed = changed, share = { value = changed / #texts, low = low, high = high },
@@ -190,34 +327,19 @@ function Model:quantize(o)
   return small, cost
 end
 
+-- ---- on disk
+
 --- m:save(folder) -> true | nil, message, code
-function Model:save(folder)
-  local ok, message, code = core.sys.mkdir_p(folder)
-  if ok then ok, message, code = self.network:save(folder .. "/model.safetensors", { format = "kooka" }) end
-  if ok then ok, message, code = core.sys.read_file(self.tokenizer.path) end
-  if ok then ok, message, code = core.sys.write_file(folder .. "/tokenizer.model", ok) end
-  if ok then
-    ok, message, code = core.sys.write_file(folder .. "/config.json", core.json.encode(self.config, { pretty = true }) .. "\n")
-  end
-  return ok, message, code
-end
+-- model.safetensors, tokenizer.model, config.json, calibration.json where there is one, and card.md from m.card (kooka.card) and what
+-- the model knows of itself.
+function Model:save(path) return folder.save(self, path) end
 
 --- model.load(folder) -> model | nil, message, code
-function model.load(folder)
-  local text, message, code = core.sys.read_file(folder .. "/config.json")
-  if not text then return nil, message, code end
-  local config
-  config, message, code = core.json.decode(text)
-  if not config then return nil, message, code end
-  local tok
-  tok, message, code = tokenizer.load(folder .. "/tokenizer.model")
-  if not tok then return nil, message, code end
-  local network = nn.classifier(config)
-  if config.int8 then network = nn.quantize(network) end
-  local ok
-  ok, message, code = network:load(folder .. "/model.safetensors")
-  if not ok then return nil, message, code end
-  return model.new { network = network:eval(), tokenizer = tok, config = config }
+-- Any kind: config.json says which. Refuses what a later version wrote, naming both (docs/formats.md).
+function model.load(path)
+  local parts, message, code = folder.load(path)
+  if not parts then return nil, message, code end
+  return model.new(parts)
 end
 
 return model
