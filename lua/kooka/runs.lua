@@ -2,6 +2,7 @@
 -- config.json is written at the start; log.jsonl grows line by line; every other file is written aside and
 -- renamed, so a killed run leaves whole files only, and finished stages are not done again by --resume.
 local core = require "kooka.core"
+local provenance = require "kooka.runs.provenance"
 local sys = core.sys
 
 local runs = {}
@@ -40,25 +41,6 @@ local function utc(t)
   return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(t or sys.wall()))
 end
 
--- Output of a program that answers at once, or nil.
-local function capture(argv)
-  local child <close> = sys.spawn(argv, {stdin = "null", stdout = "pipe", stderr = "null"})
-  if not child then return nil end
-  local text = child:read_all()
-  if child:wait(10) ~= 0 then return nil end
-  return text
-end
-
---- runs.git([folder = "."]) -> {revision, changed} or nil
--- The commit that the folder is at, and whether files differ from it; nil outside a git tree.
-function runs.git(folder)
-  folder = folder or "."
-  local revision = capture {"git", "-C", folder, "rev-parse", "HEAD"}
-  if not revision then return nil end
-  local status = capture {"git", "-C", folder, "status", "--porcelain", "--untracked-files=no"}
-  return {revision = revision:match("%x+"), changed = status ~= nil and status ~= ""}
-end
-
 --- runs.root() -> path
 -- Where runs live: $KOOKA_RUNS or "runs".
 function runs.root()
@@ -66,8 +48,8 @@ function runs.root()
   return root and root ~= "" and root or "runs"
 end
 
--- 20261123-200412-road-users=5-s1-a3f20c
-local function make_id(t, recipe, changed, seed)
+-- 20261123-200412-road-users=5-s1-a3f20c; `digest` is of code, options and seed.
+local function make_id(t, recipe, changed, seed, digest)
   local parts, keys = {os.date("%Y%m%d-%H%M%S", math.floor(t)), recipe}, {}
   for key in pairs(changed) do keys[#keys + 1] = key end
   table.sort(keys)
@@ -78,9 +60,19 @@ local function make_id(t, recipe, changed, seed)
   local options = table.concat(text, ","):sub(1, 60)
   if options ~= "" then parts[#parts + 1] = options end
   parts[#parts + 1] = "s" .. seed
-  local salt = ("%s %d %.9f"):format(table.concat(parts, "-"), sys.pid(), t)
-  parts[#parts + 1] = sys.sha256(salt):sub(1, 6)
+  parts[#parts + 1] = digest:sub(1, 6)
   return table.concat(parts, "-")
+end
+
+-- Of what decides a run: the recipe, the tree it stands in, options, seed and precision. Two starts of the same have the same.
+local function digest_of(t, code)
+  local lines = {t.recipe, code.recipe and code.recipe.sha256 or "", code.git and code.git.revision or "",
+    code.git and code.git.diff and code.git.diff.sha256 or "", tostring(t.seed or 1), t.precision or ""}
+  local keys = {}
+  for key in pairs(t.params or {}) do keys[#keys + 1] = key end
+  table.sort(keys)
+  for _, key in ipairs(keys) do lines[#lines + 1] = key .. "=" .. tostring(t.params[key]) end
+  return sys.sha256(table.concat(lines, "\n"))
 end
 
 -- Files that a killed process was writing aside: path.tmp-PID.
@@ -116,49 +108,113 @@ function runs.status(config)
   return tostring(config.status)
 end
 
+-- Not by run:save: config.json is no output of a stage.
+local function write_config(self)
+  return sys.write_file(self.dir .. "/config.json", encode(self.config, {pretty = true}) .. "\n")
+end
+
 local function start(self)
   local file, message = io.open(self.dir .. "/log.jsonl", "a")
   if not file then return nil, message, "io" end
   file:setvbuf("line")
   self.log_file = file
   self.started = sys.now()
-  local ok, why, code = self:save_json("config.json", self.config)
+  local ok, why, code = write_config(self)
   if not ok then return nil, why, code end
   return self
 end
 
---- runs.open{recipe, params, changed, seed, argv, out, folder, precision, quiet} -> run | nil, message, code
--- A new run. `out` names its folder (which must be new or empty), else it is runs.root()/<id>. `changed` are
--- the options that differ from the recipe's own; they go into the id. `folder`: whose git revision to note. `precision`: of the
--- products; in config.json from the start, for a run that is killed early and goes on.
-function runs.open(t)
-  local now = sys.wall()
-  local seed = t.seed or 1
-  local id = make_id(now, t.recipe, t.changed or {}, seed)
-  local dir = t.out or runs.root() .. "/" .. id
-  local names = sys.list(dir)
+-- Folders that killed processes were making.
+local function sweep_new(root)
+  for _, name in ipairs(sys.list(root) or {}) do
+    local pid = name:match("^%.new%-(%d+)%-%x+$")
+    if pid and not sys.exists("/proc/" .. pid) then sys.remove_tree(root .. "/" .. name) end
+  end
+end
+
+-- The folder under its id, taken by renaming: processes that start in the same second do not share one.
+local function settle_folder(making, root, id)
+  for n = 1, 1000 do
+    local name = n == 1 and id or ("%s-%d"):format(id, n)
+    local dir = root .. "/" .. name
+    if not sys.exists(dir) and sys.rename(making, dir) then return dir, name end
+  end
+  return nil, ("%s/%s: a thousand runs have that name"):format(root, id), "io"
+end
+
+-- An empty folder to write a new run into, and whether it still has to get its name.
+local function new_folder(t, now)
+  local out = t.out
+  local names = out and sys.list(out)
   if names and #names > 0 then
-    if sys.exists(dir .. "/config.json") then
-      return nil, ("%s already holds a run; go on with it by --resume %s, or name another folder"):format(dir, dir),
-        "io"
+    if sys.exists(out .. "/config.json") then
+      return nil, ("%s already holds a run; go on with it by --resume %s, or name another folder"):format(out, out), "io"
     end
-    return nil, ("%s is not empty"):format(dir), "io"
+    return nil, ("%s is not empty"):format(out), "io"
+  end
+  local dir = out
+  if not dir then
+    sweep_new(runs.root())
+    dir = ("%s/.new-%d-%s"):format(runs.root(), sys.pid(), sys.sha256(("%.9f"):format(now)):sub(1, 8))
   end
   local ok, message, code = sys.mkdir_p(dir .. "/predictions")
   if not ok then return nil, message, code end
+  return dir
+end
+
+--- runs.open{recipe, params, changed, seed, argv, out, source, precision, quiet} -> run | nil, message, code
+-- A new run. `out` names its folder (which must be new or empty), else it is runs.root()/<id>. `changed` are
+-- the options that differ from the recipe's own; they go into the id, which ends in six digits of a hash of code, options and
+-- seed. `source`: the recipe's file or module, which is copied to code/; what its git tree differs in from its commit goes to
+-- code.diff. `precision`: of the products; in config.json from the start, for a run that is killed early and goes on.
+function runs.open(t)
+  local now = sys.wall()
+  local seed = t.seed or 1
+  local dir, message, code = new_folder(t, now)
+  if not dir then return nil, message, code end
+  local from
+  from, message, code = provenance.code(t.source, dir)
+  if not from then return nil, message, code end
+  local digest = digest_of(t, from)
+  local id = make_id(now, t.recipe, t.changed or {}, seed, digest)
+  if not t.out then
+    local name
+    dir, name, code = settle_folder(dir, runs.root(), id)
+    if not dir then return nil, name, code end
+    id = name
+  end
+  local environment = provenance.environment()
   local self = setmetatable({dir = dir, id = id, seed = seed, params = t.params or {}, metrics = {}, quiet = t.quiet,
     resumed = false, touched = {}}, Run)
   self.config = {
-    id = id, recipe = t.recipe, source = t.source, seed = seed, threads = sys.threads(), precision = t.precision,
-    params = self.params, changed = t.changed or {}, argv = json_module().array(t.argv or {}), started = utc(now), started_at = now,
-    status = "running", pid = sys.pid(), git = runs.git(t.folder), version = require("kooka.version").all(),
-      machine = sys.machine(),
+    id = id, digest = digest, recipe = t.recipe, source = t.source, seed = seed, threads = sys.threads(),
+    precision = t.precision, params = self.params, changed = t.changed or {}, argv = json_module().array(t.argv or {}),
+    started = utc(now), started_at = now, status = "running", pid = sys.pid(), git = from.git, code = {recipe = from.recipe},
+    version = require("kooka.version").all(), machine = environment.machine, environment = environment,
+    data = json_module().array {},
   }
   return start(self)
 end
 
+-- Code that is not what the first start had is kept beside it; answers what differs, or nil.
+local function changed_code(self, n)
+  local config, folder = self.config, ("%s/code/resumed-%d"):format(self.dir, n)
+  local was, now = config.code or {}, provenance.code(config.source, folder)
+  if not now then return nil end
+  local differs = {}
+  if was.recipe and now.recipe and was.recipe.sha256 ~= now.recipe.sha256 then differs[1] = "the recipe" end
+  local function tree(g) return g and g.revision .. (g.diff and g.diff.sha256 or "") or "" end
+  if config.git and now.git and tree(config.git) ~= tree(now.git) then differs[#differs + 1] = "the git tree" end
+  if #differs == 0 then
+    if sys.exists(folder) then sys.remove_tree(folder) end
+    return nil
+  end
+  return table.concat(differs, " and "), now, folder
+end
+
 --- runs.resume(dir [, {argv, quiet}]) -> run | nil, message, code
--- Goes on with the run in dir, with the options and the seed of its first start.
+-- Goes on with the run in dir, with the options and the seed of its first start. Code that changed meanwhile is said and kept
+-- in code/resumed-N.
 function runs.resume(dir, t)
   t = t or {}
   dir = dir:gsub("(.)/+$", "%1")
@@ -169,15 +225,29 @@ function runs.resume(dir, t)
   end
   sweep(dir, 4)
   mend_log(dir .. "/log.jsonl")
+  if sys.exists(dir .. "/outputs.json") then sys.remove(dir .. "/outputs.json") end
   local self = setmetatable({dir = dir, id = config.id, seed = config.seed, params = config.params or {},
     quiet = t.quiet,
     resumed = true, config = config, touched = {}}, Run)
   self.metrics = self:load_json("metrics.json") or {}
   config.resumed = json_module().array(config.resumed or {})
+  config.data = json_module().array(config.data or {})
+  local differs, now, folder = changed_code(self, #config.resumed + 1)
+  local environment = provenance.environment()
   table.insert(config.resumed, {started = utc(), argv = json_module().array(t.argv or {}),
-    version = require("kooka.version").all()})
+    version = require("kooka.version").all(), environment = environment,
+    code = now and {recipe = now.recipe, git = now.git, differs = differs} or nil})
   config.status, config.pid = "running", sys.pid()
-  return start(self)
+  local opened
+  opened, message, code = start(self)
+  if not opened then return nil, message, code end
+  if differs then opened:say("%s changed since the first start; what goes on now is kept in %s", differs, folder) end
+  local before = (config.environment or {}).program
+  if before and environment.program and before.sha256 ~= environment.program.sha256 then
+    opened:say("this program is not the one that began the run (%s, now %s)", before.sha256:sub(1, 12),
+      environment.program.sha256:sub(1, 12))
+  end
+  return opened
 end
 
 --- runs.read(dir) -> config | nil, message, code
@@ -297,6 +367,34 @@ function Run:metric(name, m)
   self:log {metric = name, value = clean.value, low = clean.low, high = clean.high}
 end
 
+local function entry_of(config, path)
+  for _, entry in ipairs(config.data) do
+    if entry.path == path then return entry end
+  end
+end
+
+--- run:data(path [, {role = "data"}]) -> entry
+-- Notes a file or folder that the run reads: path, size and SHA-256 (of every file of a folder, too) go to config.json at once.
+-- Call it before reading. role: "data", "tokenizer", "model" or a word of your own. In a run that goes on it raises when the bytes
+-- are no longer those of the first start. entry: {path, absolute, role, type, size, sha256, files, listed}.
+function Run:data(path, options)
+  require("kooka.options")("run:data", options, {role = true})
+  local entry, message = provenance.hash(path)
+  if not entry then error(("run:data: %s"):format(message), 0) end
+  entry.path, entry.absolute, entry.role = path, sys.realpath(path), options and options.role or "data"
+  local before = entry_of(self.config, path)
+  if before and before.sha256 ~= entry.sha256 then
+    error(("run:data: %s changed since the run began (SHA-256 %s, was %s); start a new run"):format(path,
+      entry.sha256:sub(1, 12), before.sha256:sub(1, 12)), 0)
+  elseif not before then
+    table.insert(self.config.data, entry)
+    self:log {event = "data", path = path, role = entry.role, size = entry.size, sha256 = entry.sha256}
+    local ok, why = write_config(self)
+    if not ok then error(why, 0) end
+  end
+  return before or entry
+end
+
 --- run:check()
 -- Raises "interrupted" after a Ctrl-C, so that loops in recipes end between two steps.
 function Run:check()
@@ -375,8 +473,21 @@ function Run:stage(name, f)
   return value
 end
 
+-- What is known only at the end: modules that were loaded, the tokenizer, the hash of every file that the run made.
+local function settle_outputs(self, status)
+  local config = self.config
+  config.modules = json_module().array(provenance.modules(self.dir))
+  if status == "interrupted" then return true end      -- a Ctrl-C should not wait for hashes; `which` looks at the files
+  local files, message, code = provenance.outputs(self.dir)
+  if not files then return nil, message, code end
+  local tokenizer = files["tokenizer.model"]
+  if tokenizer then config.tokenizer = {file = "tokenizer.model", size = tokenizer.size, sha256 = tokenizer.sha256} end
+  return self:save_json("outputs.json", files)
+end
+
 --- run:finish(status [, message]) -> true | nil, message, code
--- Writes metrics.json and the end into config.json. status: "done", "failed" or "interrupted".
+-- Writes metrics.json, outputs.json (size and SHA-256 of every file that the run made) and the end into config.json. status:
+-- "done", "failed" or "interrupted".
 function Run:finish(status, message)
   if self.finished then return true end
   self.finished = true
@@ -385,11 +496,17 @@ function Run:finish(status, message)
   config.seconds = (config.seconds or 0) + (sys.now() - self.started)
   config.pid = nil
   config.version.blas = sys.blas()              -- known now, if it was used
+  local environment = provenance.environment()
+  config.environment = config.environment or environment
+  config.environment.blas = environment.blas
+  config.environment.kernel, config.environment.kernel_bf16 = environment.kernel, environment.kernel_bf16
   self:log {event = status, message = message}
   self.log_file:close()
   local ok, why, code = self:save_json("metrics.json", self.metrics)
+  if ok then ok, why, code = settle_outputs(self, status) end
+  local wrote, reason, kind = write_config(self)
   if not ok then return nil, why, code end
-  return self:save_json("config.json", config)
+  return wrote, reason, kind
 end
 
 return runs

@@ -38,12 +38,6 @@ local function whole_number(text, low, high)
   return n and n >= low and n <= high and n or nil
 end
 
--- The folder of the recipe when it is a file, for the git revision.
-local function folder_of(source)
-  if not source:find("%.lua$") then return nil end
-  return source:match("^(.*)/[^/]*$") or "."
-end
-
 -- Opens a new run or the one to go on with; run object, or nil and an exit status.
 local function open_run(r, source, values, options, args)
   local seed = options.seed and whole_number(options.seed, 0, 0x7fffffffffffffff) or not options.seed and 1
@@ -56,7 +50,7 @@ local function open_run(r, source, values, options, args)
   local used, why = core.precision(options.precision or "auto")
   local opened, message = runs.open {recipe = r.name, params = p, changed = changed, seed = seed, argv = args,
     source = source, precision = used,
-    out = options.out, folder = folder_of(source), quiet = options.json}
+    out = options.out, quiet = options.json}
   if not opened then
     io.stderr:write("kooka run: ", message, "\n")
     return nil, 1
