@@ -373,13 +373,14 @@ local function entry_of(config, path)
   end
 end
 
---- run:data(path [, {role = "data"}]) -> entry
--- Notes a file or folder that the run reads: path, size and SHA-256 (of every file of a folder, too) go to config.json at once.
--- Call it before reading. role: "data", "tokenizer", "model" or a word of your own. In a run that goes on it raises when the bytes
--- are no longer those of the first start. entry: {path, absolute, role, type, size, sha256, files, listed}.
+--- run:data(path [, {role = "data", only =}]) -> entry
+-- Notes a file or folder that the run reads: path, size and SHA-256 (of every file of a folder, too) go to config.json at
+-- once. role: "data", "tokenizer", "model" or a word of your own. only: a pattern on the files of a folder. In a run that goes
+-- on it raises when the bytes are no longer those of the first start. entry: {path, absolute, role, type, size, sha256, files,
+-- listed}.
 function Run:data(path, options)
-  require("kooka.options")("run:data", options, {role = true})
-  local entry, message = provenance.hash(path)
+  require("kooka.options")("run:data", options, {role = true, only = true})
+  local entry, message = provenance.hash(path, options and options.only)
   if not entry then error(("run:data: %s"):format(message), 0) end
   entry.path, entry.absolute, entry.role = path, sys.realpath(path), options and options.role or "data"
   local before = entry_of(self.config, path)

@@ -47,6 +47,7 @@ return {
   run = function(p, run)
     p.seed = run.seed
     local d = first_rows(kooka.try(likes.read(p.data)), p.rows)
+    run:data(p.data)
     personal.need(d, p.min)
     if p.people > 0 then d = likes.first_people(d, p.people, p.min) end
     local told = ("Likes from %s (%s): %d ratings by %d persons of %d texts; a like is %s."):format(p.data, d.name, #d.labels,

@@ -43,6 +43,7 @@ end
 
 -- Whether the file lies in the folder of a run: what a run wrote is no code.
 local function in_a_run(root, name, known)
+  if name:find("%.new%-%d+%-%x+/") then return true end      -- one that begins
   local folder = name:match("^(.*)/")
   while folder do
     if known[folder] == nil then

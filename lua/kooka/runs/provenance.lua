@@ -46,12 +46,18 @@ local function walk(root, below, depth, count, f)
   end
   return true
 end
-provenance.walk = function(root, f) return walk(root, "", DEPTH, { n = 0 }, f) end
 
---- provenance.hash(path) -> {type, size, sha256, files, listed} | nil, message, code
+--- provenance.walk(root, f) -> true | nil, message, code
+-- Calls f(name, size) for every file below root, in the order of paths, until it answers nil, message, code.
+function provenance.walk(root, f)
+  return walk(root, "", DEPTH, { n = 0 }, f)
+end
+
+--- provenance.hash(path [, only]) -> {type, size, sha256, files, listed} | nil, message, code
 -- A file: its SHA-256. A folder: the SHA-256 of the lines "name, tab, size, tab, SHA-256" of its files in the order of their
 -- paths; files counts them, listed is the list of {name, size, sha256} (the first 1,000). Follows links.
-function provenance.hash(path)
+-- only: a pattern; other files of the folder are not looked at.
+function provenance.hash(path, only)
   local facts, message, code = sys.stat(path)
   if not facts then return nil, message, code end
   if facts.type == "file" then
@@ -65,6 +71,7 @@ function provenance.hash(path)
   local lines, listed, size = {}, {}, 0
   local ok
   ok, message, code = provenance.walk(path, function(name, bytes)
+    if only and not name:find(only) then return true end
     local sha256, why, kind = sys.sha256_file(path .. "/" .. name)
     if not sha256 then return nil, why, kind end
     lines[#lines + 1] = ("%s\t%d\t%s\n"):format(name, bytes, sha256)
@@ -106,9 +113,11 @@ end
 -- Keeps the code of a run in its folder: code/ holds the recipe (and the Lua files beside a recipe.lua), code.diff what differs
 -- from the git revision. source: path of the recipe or the name of its module.
 function provenance.code(source, folder)
-  local found, path = {}, nil
-  if source and (source:find("/", 1, true) or source:find("%.lua$")) then
-    path = source
+  local found = {}
+  local path = source and (source:find("/", 1, true) or source:find("%.lua$")) and source or nil
+  -- first, so that what is written below is not taken for a new file of the tree
+  local state, diff = git.state(path and (path:match("^(.*)/[^/]*$") or ".") or nil, { recipe = path })
+  if path then
     local files, main = recipe_files(source)
     for name, from in pairs(files) do
       local text, message, code = sys.read_file(from, MAX_SOURCE)
@@ -123,7 +132,6 @@ function provenance.code(source, folder)
     if not ok then return nil, message, code end
     found.recipe = { file = "code/recipe.lua", sha256 = sys.sha256(text), module = source }
   end
-  local state, diff = git.state(path and (path:match("^(.*)/[^/]*$") or ".") or nil, { recipe = path })
   found.git = state
   if state and diff ~= "" then
     state.diff = { file = "code.diff", size = #diff, sha256 = sys.sha256(diff) }
