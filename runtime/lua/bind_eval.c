@@ -410,6 +410,28 @@ static int eval_none(lua_State *L) {
   return 1;
 }
 
+static int eval_normal_cdf(lua_State *L) {
+  lua_pushnumber(L, kk_normal_cdf(luaL_checknumber(L, 1)));
+  return 1;
+}
+
+static int eval_t_quantile(lua_State *L) {
+  double p = luaL_checknumber(L, 1), df = luaL_checknumber(L, 2);
+  luaL_argcheck(L, p > 0 && p < 1, 1, "expected a probability between 0 and 1");
+  luaL_argcheck(L, df > 0, 2, "expected degrees of freedom above 0");
+  lua_pushnumber(L, kk_t_quantile(p, df));
+  return 1;
+}
+
+/* P(F > f) = I_{d2/(d2 + d1 f)}(d2/2, d1/2). */
+static int eval_f_tail(lua_State *L) {
+  double f = luaL_checknumber(L, 1), d1 = luaL_checknumber(L, 2), d2 = luaL_checknumber(L, 3);
+  luaL_argcheck(L, f >= 0, 1, "expected a ratio of 0 or more");
+  luaL_argcheck(L, d1 > 0 && d2 > 0, 2, "expected degrees of freedom above 0");
+  lua_pushnumber(L, isinf(f) ? 0 : kk_beta_inc(d2 / 2, d1 / 2, d2 / (d2 + d1 * f)));
+  return 1;
+}
+
 #define EVAL_PLAN \
   "Options: resamples (1000), seed (1), level (.95), groups (dense numbers 1..ngroup) with ngroup, strata with\n" \
   "nstrata, bca.\n"
@@ -446,6 +468,9 @@ static const kk_reg eval_funcs[] = {
    "small n: for comparison."},
   {"mcnemar", eval_mcnemar, "mcnemar(b, c) -> p\nExact two-sided p of b against c disagreements."},
   {"hanley_mcneil", eval_hanley, "hanley_mcneil(auc, positives, negatives) -> standard error\nHanley and McNeil 1982."},
+  {"normal_cdf", eval_normal_cdf, "normal_cdf(z) -> P(Z <= z) of a standard normal"},
+  {"t_quantile", eval_t_quantile, "t_quantile(p, df) -> t\nThe t with P(T <= t) = p of Student's distribution."},
+  {"f_tail", eval_f_tail, "f_tail(f, df1, df2) -> p\nP(F > f): the p of a ratio of mean squares."},
   {"hypergeometric_none", eval_none, "hypergeometric_none(total, marked, drawn) -> P(no marked item among the drawn)"},
   {0},
 };
