@@ -1,0 +1,302 @@
+--- ensemble_spec: thresholds and ensembles are chosen on other rows than they are judged on, and agree with scikit-learn.
+local lu = require "luaunit"
+local kooka = require "kooka"
+local eval = require "kooka.eval"
+local ensemble = require "kooka.ensemble"
+local stack = require "kooka.ensemble.stack"
+local threshold = require "kooka.eval.threshold"
+local golden = dofile "tests/golden/ensemble.lua"
+
+-- The inputs of tests/golden/ensemble.py.
+local N = 240
+local function inputs()
+  local y, folds, members, h = {}, {}, { {}, {}, {} }, {}
+  for i = 1, N do
+    h[i] = (i * 7919 + 104729) * 31 % 1009
+    y[i] = h[i] % 97 < 38 and 2 or 1
+    folds[i] = (i * 13 + h[i]) % 4
+    for m, k in ipairs { { 131, 17, .25 }, { 277, 5, .15 }, { 61, 29, .05 } } do
+      local r = (i * k[1] + h[i] * k[2]) % 503
+      local v = 512 * (0.15 + k[3] * (y[i] - 1) + (0.85 - k[3]) * r / 503 * 0.8)
+      local low = math.floor(v)
+      local rounded = v - low > .5 and low + 1 or v - low < .5 and low or low + low % 2
+      members[m][i] = math.min(508, math.max(4, rounded)) / 512
+    end
+  end
+  return members, y, folds, h
+end
+
+local function rows(n)
+  local out = {}
+  for i = 1, n do out[i] = i end
+  return out
+end
+
+TestThreshold = {}
+
+function TestThreshold:test_inputs_are_those_of_the_golden_script()
+  local members, y, folds = inputs()
+  local positives, sums, fold_sum = 0, { 0, 0, 0 }, 0
+  for i = 1, N do
+    positives, fold_sum = positives + y[i] - 1, fold_sum + folds[i]
+    for m = 1, 3 do sums[m] = sums[m] + members[m][i] end
+  end
+  lu.assertEquals(positives, golden.positives)
+  lu.assertEquals(fold_sum, golden.fold_sum)
+  for m = 1, 3 do lu.assertAlmostEquals(sums[m], golden.prob_sum[m], 1e-9) end
+end
+
+function TestThreshold:test_the_best_value_is_scikit_learns()
+  local members, y = inputs()
+  for _, name in ipairs { "f1", "f1_macro", "mcc", "balanced_accuracy", "accuracy", "f2" } do
+    local cut, value = threshold.tune(members[1], y, name)
+    lu.assertAlmostEquals(value, golden["best_" .. name], 1e-12, name)
+    lu.assertAlmostEquals(threshold.at(members[1], y, name, cut), value, 1e-12, name)
+  end
+  local cut, value = threshold.tune(members[1], y, { cost = { fp = 1, fn = 5 } })
+  lu.assertEquals(value, golden.best_cost)
+  lu.assertEquals(threshold.at(members[1], y, { cost = { fp = 1, fn = 5 } }, cut), value)
+end
+
+function TestThreshold:test_a_function_of_counts_and_the_core_agree()
+  local members, y = inputs()
+  local cut, value = threshold.tune(members[2], y, "f1")
+  local own_cut, own = threshold.tune(members[2], y, function(tp, fp, fn) return 2 * tp / math.max(1, 2 * tp + fp + fn) end)
+  lu.assertAlmostEquals(own, value, 1e-12)
+  lu.assertAlmostEquals(own_cut, cut, 1e-12)
+end
+
+function TestThreshold:test_crossfit_uses_only_the_other_folds()
+  local members, y, folds = inputs()
+  local r = threshold.crossfit(members[1], y, folds, "f1", { resamples = 50 })
+  for _, k in ipairs(r.names) do
+    local p, t = {}, {}
+    for i = 1, N do
+      if folds[i] ~= k then p[#p + 1], t[#t + 1] = members[1][i], y[i] end
+    end
+    lu.assertEquals(r.cuts[k], (threshold.tune(p, t, "f1")))
+  end
+  for i = 1, N do lu.assertEquals(r.pred[i], members[1][i] > r.cuts[folds[i]] and 2 or 1) end
+  lu.assertTrue(r.value <= r.flattered)
+  lu.assertAlmostEquals(r.flattered, golden.best_f1, 1e-12)
+  lu.assertTrue(r.spread.low <= r.cut and r.cut <= r.spread.high)
+  -- one fold's own labels turned round: its cut stays, those of the others move
+  local turned = {}
+  for i = 1, N do turned[i] = folds[i] == 2 and 3 - y[i] or y[i] end
+  local s = threshold.crossfit(members[1], turned, folds, "f1", { resamples = 0 })
+  lu.assertEquals(s.cuts[2], r.cuts[2])
+  lu.assertTrue(s.cuts[0] ~= r.cuts[0] or s.cuts[1] ~= r.cuts[1] or s.cuts[3] ~= r.cuts[3])
+end
+
+function TestThreshold:test_where_nothing_can_be_found_the_held_out_value_tells()
+  local stream, prob, y, folds = kooka.random("ensemble_spec", 4), {}, {}, {}
+  for i = 1, 300 do prob[i], y[i], folds[i] = stream:uniform(), stream:below(2), i % 5 end
+  local r = threshold.crossfit(prob, y, folds, "mcc", { resamples = 0 })
+  lu.assertTrue(r.flattered > .05)
+  lu.assertTrue(r.value < r.flattered)
+end
+
+function TestThreshold:test_centring_keeps_what_is_above_the_cut()
+  local members, y, folds = inputs()
+  local r = threshold.crossfit(members[1], y, folds, "f1", { resamples = 0 })
+  local moved = threshold.centre(members[1], r.row_cut)
+  for i = 1, N do lu.assertEquals(moved[i] > .5, members[1][i] > r.row_cut[i]) end
+  lu.assertAlmostEquals(eval.binary(moved, y, { resamples = 0 }).f1.value, r.value, 1e-12)
+  lu.assertEquals(threshold.centre({ 0, .3, 1 }, 0), { 0, .5 + 1e-9, 1 })
+  for _, p in ipairs(threshold.centre({ 0, .3, 1 }, 1)) do lu.assertTrue(p <= .5) end
+end
+
+function TestThreshold:test_bad_input_is_named()
+  local function fails(message, f, ...) lu.assertErrorMsgContains(message, f, ...) end
+  fails("2 probabilities but 1 labels", threshold.tune, { .1, .2 }, { 1 }, "f1")
+  fails("prob in row 2 is 1.5", threshold.tune, { .1, 1.5 }, { 1, 2 }, "f1")
+  fails("metric is roc_auc", threshold.tune, { .1, .5 }, { 1, 2 }, "roc_auc")
+  fails("one fold", threshold.crossfit, { .1, .5 }, { 1, 2 }, { 1, 1 }, "f1")
+  fails("the 1 rows outside fold 1 are all of one class", threshold.crossfit, { .1, .5 }, { 1, 2 }, { 1, 2 }, "f1")
+  fails("2 rows but 1 folds", threshold.crossfit, { .1, .5 }, { 1, 2 }, { 1 }, "f1")
+end
+
+TestStack = {}
+
+function TestStack:test_weights_are_scikit_learns()
+  local members, y = inputs()
+  for key, l2 in pairs { c1 = 1, c001 = 100 } do
+    local fit = stack.fit(members, y, rows(N), { l2 = l2, towards = 0 })
+    local want = golden["weights_" .. key]
+    for m = 1, 3 do lu.assertAlmostEquals(fit.weights[m], want[m], 2e-4) end
+    lu.assertAlmostEquals(fit.bias[2], want[4], 2e-4)
+  end
+end
+
+function TestStack:test_nonnegative_weights_are_scipys()
+  local members, y = inputs()
+  local turned = {}
+  for i = 1, N do turned[i] = 1 - members[2][i] end
+  local fit = stack.fit({ members[1], turned, members[3] }, y, rows(N), { l2 = 1, towards = 0, nonnegative = true })
+  lu.assertEquals(fit.weights[2], 0)
+  lu.assertAlmostEquals(fit.weights[1], golden.nonnegative[1], 3e-4)
+  lu.assertAlmostEquals(fit.weights[3], golden.nonnegative[3], 3e-4)
+  lu.assertAlmostEquals(fit.bias[2], golden.nonnegative[4], 3e-4)
+end
+
+local function three()
+  local _, _, _, h = inputs()
+  local members, y = { {}, {} }, {}
+  for i = 1, N do
+    y[i] = h[i] % 11 % 3 + 1
+    for m, k in ipairs { { 3, 5, 7 }, { 11, 2, 4 } } do
+      local q = { 1.0 + (i * k[1]) % 7, 1.0 + (i * k[2] + h[i]) % 5, 1.0 + (h[i] * k[3]) % 9 }
+      q[y[i]] = q[y[i]] + 1 + 2 * m
+      local s = q[1] + q[2] + q[3]
+      members[m][i] = { q[1] / s, q[2] / s, q[3] / s }
+    end
+  end
+  return members, y
+end
+
+function TestStack:test_three_classes_are_scipys()
+  local members, y = three()
+  local sum = { 0, 0, 0 }
+  for i = 1, N do
+    for c = 1, 3 do sum[c] = sum[c] + members[1][i][c] + members[2][i][c] end
+  end
+  for c = 1, 3 do lu.assertAlmostEquals(sum[c], golden.three_sum[c], 1e-9) end
+  local fit = stack.fit(members, y, rows(N), { classes = 3, l2 = 1, towards = 0 })
+  for m = 1, 2 do lu.assertAlmostEquals(fit.weights[m], golden.three[m], 1e-3) end
+  lu.assertAlmostEquals(fit.bias[2], golden.three[3], 1e-3)
+  lu.assertAlmostEquals(fit.bias[3], golden.three[4], 1e-3)
+  lu.assertAlmostEquals(fit.loss, golden.three_loss, 1e-3)
+end
+
+function TestStack:test_the_precision_of_the_run_does_not_matter()
+  local members, y = inputs()
+  local before = kooka.precision()
+  local a = stack.fit(members, y, rows(N))
+  kooka.precision "bf16x3"
+  local b = stack.fit(members, y, rows(N))
+  local now = kooka.precision()
+  kooka.precision(before)
+  lu.assertEquals(now ~= "float32" and now or "bf16x3", "bf16x3")      -- put back, where it was to be had
+  lu.assertEquals(a.weights, b.weights)
+end
+
+function TestStack:test_an_absent_class_is_named()
+  lu.assertErrorMsgContains("none of 2 rows is of class 2", stack.fit, { { .1, .2 } }, { 1, 1 }, { 1, 2 })
+end
+
+TestEnsemble = {}
+
+local function listed(members, folds)
+  local out = {}
+  for m, prob in ipairs(members) do out[m] = { name = "m" .. m, prob = prob, fold = folds } end
+  return out
+end
+
+function TestEnsemble:test_stacked_predictions_are_scikit_learns_cross_fitted_ones()
+  local members, y, folds = inputs()
+  local r = ensemble.combine { members = listed(members, folds), labels = y, method = "stack", l2 = 1, towards = 0, resamples = 50 }
+  for i, want in ipairs(golden.oof) do lu.assertAlmostEquals(r.prob[i], want, 1e-4) end
+  lu.assertAlmostEquals(eval.binary(r.prob, y, { resamples = 0 }).log_loss.value, golden.oof_log_loss, 1e-5)
+end
+
+function TestEnsemble:test_a_row_does_not_decide_its_own_weights()
+  local members, y, folds = inputs()
+  local turned = {}
+  for i = 1, N do turned[i] = folds[i] == 1 and 3 - y[i] or y[i] end
+  local a = ensemble.combine { members = listed(members, folds), labels = y, method = "stack", resamples = 20 }
+  local b = ensemble.combine { members = listed(members, folds), labels = turned, method = "stack", resamples = 20 }
+  local moved = false
+  for i = 1, N do
+    if folds[i] == 1 then lu.assertEquals(a.prob[i], b.prob[i]) else moved = moved or a.prob[i] ~= b.prob[i] end
+  end
+  lu.assertTrue(moved)
+end
+
+function TestEnsemble:test_means_of_probabilities_and_of_logits()
+  local a, b, y, folds = { .2, .9, .6, .4 }, { .4, .5, .8, .1 }, { 1, 2, 2, 1 }, { 1, 2, 1, 2 }
+  local function combine(o)
+    o.members, o.labels, o.resamples = { { prob = a, fold = folds, test = { .1 } }, { prob = b, fold = folds, test = { .3 } } }, y, 20
+    return ensemble.combine(o)
+  end
+  local r = combine {}
+  for i = 1, 4 do lu.assertAlmostEquals(r.prob[i], (a[i] + b[i]) / 2, 1e-12) end
+  lu.assertAlmostEquals(r.test[1], .2, 1e-12)
+  r = combine { weights = { 3, 1 } }
+  lu.assertAlmostEquals(r.prob[1], .25, 1e-12)
+  r = combine { method = "logit" }
+  local odds = math.sqrt(.2 / .8 * .4 / .6)
+  lu.assertAlmostEquals(r.prob[1], odds / (1 + odds), 1e-9)
+  lu.assertErrorMsgContains("1 weights for 2 members", combine, { weights = { 1 } })
+  lu.assertErrorMsgContains("stack finds the weights itself", combine, { weights = { 1, 1 }, method = "stack" })
+  lu.assertErrorMsgContains("method is 'vote'", combine, { method = "vote" })
+end
+
+function TestEnsemble:test_table_intervals_and_the_best_member()
+  local members, y, folds = inputs()
+  local r = ensemble.combine { members = listed(members, folds), labels = y, method = "stack", nonnegative = true, resamples = 200 }
+  lu.assertEquals(#r.scores, 4)
+  lu.assertEquals(r.best, 1)
+  for _, s in ipairs(r.scores) do lu.assertTrue(s.tuned.low < s.tuned.value and s.tuned.value < s.tuned.high) end
+  lu.assertTrue(r.scores[4].tuned.value > r.scores[1].tuned.value)
+  lu.assertStrContains(tostring(r), "the ensemble")
+  lu.assertStrContains(tostring(r), "cut for new rows")
+  lu.assertTrue(r.against.difference.low <= r.against.difference.value)
+  for _, w in ipairs(r.weights) do lu.assertTrue(w >= 0) end
+end
+
+function TestEnsemble:test_three_classes_combine_too()
+  local members, y = three()
+  for _, method in ipairs { "mean", "logit", "stack" } do
+    local r = ensemble.combine { members = listed(members), labels = y, method = method, resamples = 50 }
+    lu.assertEquals(r.metric, "f1_macro")
+    lu.assertAlmostEquals(r.prob[7][1] + r.prob[7][2] + r.prob[7][3], 1, 1e-9)
+    lu.assertStrContains(r.against.text, "log_loss of the ensemble")
+    lu.assertStrContains(tostring(r), "five new ones")
+  end
+end
+
+function TestEnsemble:test_members_are_aligned_by_id()
+  local a = { name = "a", ids = { "x", "y", "z" }, prob = { .1, .2, .3 }, fold = { 1, 2, 1 }, labels = { 1, 2, 1 },
+    test = { ids = { "p", "q" }, prob = { .5, .6 } } }
+  local b = { name = "b", ids = { "z", "x", "y" }, prob = { .9, .7, .8 }, fold = { 1, 1, 2 }, test = { ids = { "q", "p" }, prob = { .4, .3 } } }
+  local out, ids = ensemble.align { a, b }
+  lu.assertEquals(ids, { "x", "y", "z" })
+  lu.assertEquals(out[2].prob, { .7, .8, .9 })
+  lu.assertEquals(out[2].fold, { 1, 2, 1 })
+  lu.assertEquals(out[2].test, { .3, .4 })
+  lu.assertEquals(out[1].labels, { 1, 2, 1 })
+  b.ids[1] = "w"
+  lu.assertErrorMsgContains("b has no held-out prediction for id z, which a has", ensemble.align, { a, b })
+  lu.assertEquals(ensemble.align({ a, b }, { common = true })[1].ids, { "x", "y" })
+  b.ids[1] = "x"
+  lu.assertErrorMsgContains("b has the id x twice (rows 1 and 2)", ensemble.align, { a, b })
+end
+
+function TestEnsemble:test_lengths_and_values_are_checked()
+  local function fails(message, member)
+    lu.assertErrorMsgContains(message, ensemble.combine, { members = { member }, labels = { 1, 2 } })
+  end
+  fails("m has 3 rows, there are 2 labels", { name = "m", prob = { .1, .2, .3 } })
+  fails("m: prob in row 2 is 2", { name = "m", prob = { .1, 2 } })
+  fails("m has no prob", { name = "m" })
+end
+
+function TestEnsemble:test_nbsvm_is_a_member_fitted_on_the_other_folds()
+  local texts, y, folds = {}, {}, {}
+  for i = 1, 120 do
+    y[i] = i % 3 == 0 and 2 or 1
+    texts[i] = (y[i] == 2 and "good fine great %d" or "bad poor sad %d"):format(i % 7)
+    folds[i] = i % 4
+  end
+  local m = assert(ensemble.nbsvm_member { texts = texts, labels = y, folds = folds, test = { "great fine", "sad poor" } })
+  lu.assertEquals(#m.prob, 120)
+  lu.assertTrue(m.test[1] > .5 and m.test[2] < .5)
+  lu.assertTrue(eval.binary(m.prob, y, { resamples = 0 }).accuracy.value > .95)
+  local split = require "kooka.data.split"
+  local s = assert(ensemble.nbsvm_member { texts = texts, labels = y, folds = split.kfold(y, { k = 3 }) })
+  lu.assertEquals(#s.prob, 120)
+  lu.assertErrorMsgContains("120 texts, 119 labels", ensemble.nbsvm_member, { texts = texts, labels = { table.unpack(y, 1, 119) },
+    folds = folds })
+end
+
+os.exit(lu.LuaUnit.run())
