@@ -81,9 +81,9 @@ end
 local options = { texts = true, labels = true, classes = true, dim = true, buckets = true, min_count = true, epochs = true,
   lr = true, batch = true, drop = true, seed = true, say = true, log = true }
 
---- fit{texts =, labels =, classes = nil, dim = 64, buckets = 131072, min_count = 2, epochs = 8, lr = .01, ...} -> model
+--- fit{texts =, labels =, classes = nil, dim = 64, buckets = 65536, min_count = 1, epochs = 10, lr = .01, ...} -> model
 -- labels: classes from 1; classes: how many there are (default: the largest label). buckets: word pairs share so many
--- vectors by hashing (0: words only). Further: batch = 64, drop = 0 (share of the words' vectors that a step leaves out),
+-- vectors by hashing (0: words only). Further: batch = 64, drop = .5 (share of the words' vectors that a step leaves out),
 -- seed = 1, say = nothing (where the epochs' table goes), log.
 function fasttext.fit(o)
   check_options("fasttext.fit", o, options)
@@ -91,7 +91,7 @@ function fasttext.fit(o)
     error("fasttext.fit: expected a table with texts and labels", 2)
   end
   if #o.texts ~= #o.labels then error(("fasttext.fit: %d labels for %d texts"):format(#o.labels, #o.texts), 2) end
-  local m = setmetatable({ classes = o.classes or 0, words = 0, known = {}, buckets = o.buckets or 1 << 17 }, Model)
+  local m = setmetatable({ classes = o.classes or 0, words = 0, known = {}, buckets = o.buckets or 1 << 16 }, Model)
   for i, y in ipairs(o.labels) do
     if math.type(y) ~= "integer" or y < 1 or (o.classes and y > o.classes) then
       error(("fasttext.fit: label %d is %s, expected a class 1..%s"):format(i, tostring(y), o.classes or "n"), 2)
@@ -106,16 +106,16 @@ function fasttext.fit(o)
     end
   end
   for _, word in ipairs(order) do
-    if count[word] >= (o.min_count or 2) then
+    if count[word] >= (o.min_count or 1) then
       m.words = m.words + 1
       m.known[word] = m.words + PAD
     end
   end
   m.features = m.words + PAD + m.buckets
-  m.network = network { features = m.features, dim = o.dim or 64, classes = m.classes, seed = o.seed or 1, drop = o.drop or 0 }
+  m.network = network { features = m.features, dim = o.dim or 64, classes = m.classes, seed = o.seed or 1, drop = o.drop or .5 }
   local targets = core.tensor(o.labels, "int32"):keep()
   learner.fit {
-    model = m.network, label = "fasttext", epochs = o.epochs or 8, lr = o.lr or 1e-2, clip = 1, moms = { .9, .9 },
+    model = m.network, label = "fasttext", epochs = o.epochs or 10, lr = o.lr or 1e-2, clip = 1, moms = { .9, .9 },
     train = sources.classes(batches.buckets(encode(m, o.texts), { batch = o.batch or 64, pad = PAD, train = true,
       seed = o.seed or 1 }), targets),
     say = o.say or function() end, log = o.log,
