@@ -90,13 +90,13 @@ static void lm_read(const kk_lm_batches *b, int64_t at, int64_t n, int32_t *out)
   }
 }
 
-kk_status kk_lm_batches_fill(const kk_lm_batches *b, int64_t step, int32_t *x, int32_t *y, kk_err *e) {
-  int64_t n = kk_lm_batches_length(b, step), rows = b->rows;
+kk_status kk_lm_batches_span(const kk_lm_batches *b, int64_t at, int64_t n, int32_t *x, int32_t *y, kk_err *e) {
+  int64_t rows = b->rows;
   size_t bytes = (size_t)(n + 1) * sizeof(int32_t);
   int32_t *line = kk_alloc(bytes);
   if (!line) return kk_fail(e, KK_ENOMEM, "batches: out of memory");
   for (int64_t r = 0; r < rows; r++) {
-    lm_read(b, r * b->row + step * b->length, n + 1, line);
+    lm_read(b, r * b->row + at, n + 1, line);
     for (int64_t t = 0; t < n; t++) {
       x[t * rows + r] = line[t] + 1;
       y[t * rows + r] = line[t + 1] + 1;
@@ -104,6 +104,10 @@ kk_status kk_lm_batches_fill(const kk_lm_batches *b, int64_t step, int32_t *x, i
   }
   kk_free(line, bytes);
   return KK_OK;
+}
+
+kk_status kk_lm_batches_fill(const kk_lm_batches *b, int64_t step, int32_t *x, int32_t *y, kk_err *e) {
+  return kk_lm_batches_span(b, step * b->length, kk_lm_batches_length(b, step), x, y, e);
 }
 
 /* ---- classification */

@@ -25,7 +25,9 @@ kk_status kk_lm_batches_new(kk_corpus *c, int64_t rows, int64_t length, bool bac
 void kk_lm_batches_free(kk_lm_batches *b);                  /* NULL is fine */
 void kk_lm_batches_order(kk_lm_batches *b, bool shuffle, uint64_t key);
 int64_t kk_lm_batches_length(const kk_lm_batches *b, int64_t step);    /* time steps of step (from 0) */
-/* x and y [T,B], ids + 1. */
+/* Tokens at .. at + n - 1 of each row and their successors, at + n <= row: x and y [n,B], ids + 1. */
+kk_status kk_lm_batches_span(const kk_lm_batches *b, int64_t at, int64_t n, int32_t *x, int32_t *y, kk_err *e);
+/* Those of a step: x and y [T,B]. */
 kk_status kk_lm_batches_fill(const kk_lm_batches *b, int64_t step, int32_t *x, int32_t *y, kk_err *e);
 
 /* Classification: documents of like length together, so that little of a batch is padding. The n

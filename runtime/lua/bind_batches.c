@@ -81,6 +81,26 @@ static int lm_get(lua_State *L) {
   return 2;
 }
 
+static int lm_span(lua_State *L) {
+  kk_lm_batches *b = *batches_lm(L);
+  lua_Integer at = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
+  int32_t *x, *y;
+  kk_err e;
+  luaL_argcheck(L, at >= 1 && at <= b->row, 2, "no such place in a row");
+  luaL_argcheck(L, n >= 1 && n <= b->row - at + 1, 3, "more steps than are left in a row, or none");
+  kk_shape s = {2, {(int64_t)n, b->rows}};
+  kk_lua_pressure(L);
+  if (!(x = batches_tensor(L, s, &e)) || !(y = batches_tensor(L, s, &e)) ||
+      kk_lm_batches_span(b, (int64_t)at - 1, (int64_t)n, x, y, &e))
+    return kk_lua_fail(L, &e);
+  return 2;
+}
+
+static int lm_row(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)(*batches_lm(L))->row);
+  return 1;
+}
+
 static int lm_steps(lua_State *L) {
   kk_lm_batches *b = *batches_lm(L);
   lua_pushinteger(L, (lua_Integer)b->steps);
@@ -158,6 +178,8 @@ static const kk_reg batches_funcs[] = {
 static const kk_reg lm_methods[] = {
   {"shuffle", lm_shuffle, "maker:shuffle(seed, epoch)\nPuts the documents into the order of that epoch (from 1)."},
   {"get", lm_get, "maker:get(step) -> x, y\nint32 tensors [T,B], ids from 1; y is x one token later."},
+  {"span", lm_span, "maker:span(at, n) -> x, y\nTokens at .. at + n - 1 (from 1) of each row and their successors: int32 tensors [n,B]."},
+  {"row", lm_row, "maker:row() -> tokens that a row has to predict"},
   {"steps", lm_steps, "maker:steps() -> steps, tokens\nBatches of one epoch, and the tokens predicted in it."},
   {"close", lm_close, "maker:close()"},
   {0},

@@ -70,6 +70,85 @@ function TestLm.test_backwards_is_the_stream_reversed()
   lu.assertEquals(y:tolist(), {{8}, {7}, {6}, {5}, {4}, {3}, {2}, {1}})
 end
 
+local function long_corpus(n)
+  local c = kooka.corpus.new(1000)
+  for d = 1, n // 100 do
+    local doc = {}
+    for i = 1, 100 do doc[i] = (100 * d + i) % 1000 + 1 end
+    c:add(doc)
+  end
+  return c
+end
+
+function TestLm.test_variable_lengths_read_every_token_once_in_order()
+  local c = long_corpus(60000)
+  for _, scheme in ipairs {"merity", "fastai"} do
+    local maker = batches.lm(c, {batch = 4, length = 20, variable = scheme, shuffle = false, seed = 3})
+    local steps, tokens = maker:steps(2)
+    local row, got, lengths = 59999 // 4, {}, {}
+    for step, x, y, rate in maker:epoch(2) do
+      lengths[step] = x:shape(1)
+      if scheme == "fastai" or step < steps then lu.assertAlmostEquals(rate, x:shape(1) / 20, 1e-9) end
+      local xs, ys = x:tolist(), y:tolist()
+      for t = 1, #xs do
+        got[#got + 1] = xs[t][2]
+        lu.assertEquals(ys[t][2], xs[t][2] % 1000 + 1)
+      end
+    end
+    lu.assertEquals(#lengths, steps)
+    lu.assertEquals(4 * #got, tokens)
+    lu.assertEquals(got[1], (row + 101) % 1000 + 1)
+    for i = 2, #got do lu.assertEquals(got[i], got[i - 1] % 1000 + 1) end
+    lu.assertTrue(row - #got < (scheme == "merity" and 2 or .08 * row), row - #got)
+  end
+end
+
+function TestLm.test_variable_lengths_are_drawn_as_documented()
+  local maker = batches.lm(long_corpus(400000), {batch = 2, length = 70, variable = "merity"})
+  local n, short, sum, squares = 0, 0, 0, 0
+  for e = 1, 3 do
+    local steps = maker:steps(e)
+    for k = 1, steps - 1 do                                        -- the last is cut
+      local t = maker.plan[k].steps
+      n = n + 1
+      if t < 52 then short = short + 1 else sum, squares = sum + t, squares + t * t end
+    end
+  end
+  local sd = math.sqrt(n * .05 * .95)
+  lu.assertTrue(math.abs(short - .05 * n) < 4 * sd, short .. " of " .. n)
+  local mean = sum / (n - short)
+  lu.assertTrue(math.abs(mean - 69.5) < 4 * 5 / math.sqrt(n), mean)      -- rounded down: half a step less
+  lu.assertTrue(math.abs(math.sqrt(squares / (n - short) - mean ^ 2) - 5) < 4 * 5 / math.sqrt(2 * n))
+end
+
+function TestLm.test_the_fastai_scheme_starts_long_and_has_the_steps_of_fixed_lengths()
+  local c = long_corpus(60000)
+  local maker = batches.lm(c, {batch = 4, length = 70, variable = "fastai"})
+  local _, x = maker:epoch(1)()
+  lu.assertEquals(x:shape(1), 95)
+  _, x = maker:epoch(2)()
+  lu.assertNotEquals(x:shape(1), 95)
+  for e = 1, 3 do lu.assertEquals((maker:steps(e)), 59999 // 4 // 70) end
+  local small = batches.lm(c, {batch = 4, length = 3, variable = "merity"})
+  small:steps()
+  for k, p in ipairs(small.plan) do lu.assertTrue(p.steps >= 5 or k == #small.plan) end
+end
+
+function TestLm.test_variable_lengths_repeat_and_go_on_in_the_middle()
+  local c = long_corpus(20000)
+  local function all(from, seed)
+    local out = {}
+    for step, x in batches.lm(c, {batch = 2, length = 30, variable = "merity", seed = seed}):epoch(4, from) do out[step] = x:tolist() end
+    return out
+  end
+  local whole, part = all(1, 1), all(100, 1)
+  lu.assertEquals(part[100], whole[100])
+  lu.assertEquals(part[#whole], whole[#whole])
+  lu.assertNil(part[99])
+  lu.assertNotEquals(all(1, 2)[5], whole[5])
+  lu.assertErrorMsgContains("variable is often, expected merity or fastai", batches.lm, c, {variable = "often"})
+end
+
 function TestLm.test_misuse_raises()
   lu.assertErrorMsgContains("too few", batches.lm, numbered(3), {batch = 64})
   lu.assertErrorMsgContains("no option 'bptt'", batches.lm, numbered(3), {bptt = 64})
@@ -116,6 +195,15 @@ function TestBuckets.test_a_long_document_keeps_its_end()
   c:add {1, 2, 3, 4, 5}
   lu.assertEquals((batches.buckets(c, {max_len = 3}):get(1)):tolist(), {{3}, {4}, {5}})
   lu.assertEquals((batches.buckets(c, {max_len = 3, backwards = true}):get(1)):tolist(), {{5}, {4}, {3}})
+end
+
+function TestBuckets.test_backwards_puts_the_first_token_last_as_fastai_does()
+  local c = kooka.corpus.new(9)                                     -- 1: beginning of text
+  c:add {1, 7, 8, 9}
+  c:add {1, 5}
+  local ids, lens = batches.buckets(c, {backwards = true, pad = 2}):get(1)
+  lu.assertEquals(ids:tolist(), {{9, 5}, {8, 1}, {7, 2}, {1, 2}})
+  lu.assertEquals(lens:tolist(), {4, 2})
 end
 
 function TestBuckets.test_training_orders_repeat_by_seed_and_epoch()

@@ -7,40 +7,105 @@ local batches = {}
 local Lm = {}
 Lm.__index = Lm
 
---- lm(corpus[, {batch = 64, length = 70, seed = 1, shuffle = true, backwards = false}]) -> maker
+-- Steps of variable length, as two programs of the field drew them: nearly always around `length`, in one case of twenty
+-- around half of it, with a standard deviation of 5, at least 5. scheme(epoch, row, length, stream) -> list of {at, steps, rate}.
+local function draw(length, stream)
+  local base = stream:uniform() < .95 and length or length / 2
+  return math.max(5, math.floor(stream:normal(base, 5)))
+end
+
+local SCHEMES = {}
+
+-- awd-lstm-lm's main.py: until fewer than two steps are left; the rate goes by the length drawn.
+function SCHEMES.merity(_, row, length, stream)
+  local plan, at = {}, 0
+  while at < row - 1 do
+    local n = draw(length, stream)
+    plan[#plan + 1] = { at = at + 1, steps = math.min(n, row - at), rate = n / length }
+    at = at + n
+  end
+  return plan
+end
+
+-- fastai 1.0's LanguageModelLoader: the very first step has length + 25, an epoch as many steps as a fixed length would give
+-- (what is left of the rows waits for the next one's shuffle); its RNNTrainer takes the rate by the length seen.
+function SCHEMES.fastai(epoch, row, length, stream)
+  local plan, at = {}, 0
+  while at < row and #plan < row // length do
+    local n = epoch == 1 and at == 0 and length + 25 or draw(length, stream)
+    local steps = math.min(n, row - at)
+    plan[#plan + 1] = { at = at + 1, steps = steps, rate = steps / length }
+    at = at + n
+  end
+  return plan
+end
+
+--- lm(corpus[, {batch = 64, length = 70, seed = 1, shuffle = true, backwards = false, variable = nil}]) -> maker
 -- Batches for a language model. Each epoch puts the documents into an order of its own (by `seed` and the number of
 -- the epoch; `shuffle = false` keeps the given one), joins them into one stream and cuts it into `batch` rows. Step k
 -- holds tokens (k-1)·length + 1 ... of every row, so a row goes on where it stopped and the state of the model is
 -- carried from step to step; reset it when an epoch begins. The last, shorter step is kept when it has 2 time steps or
--- more. `backwards` reads the stream from its end. Raises when the corpus is too short for so many rows.
+-- more. `backwards` reads the stream from its end. `variable`: lengths that vary around `length`, drawn anew each epoch
+-- (by seed and epoch): "merity", awd-lstm-lm's way (bptt, or half of it in 5 % of the steps, sd 5, at least 5, rate of the
+-- step times length drawn / bptt), or "fastai", version 0.7's and 1.0's (the same, with a first step of length + 25 and
+-- row // length steps). Raises when the corpus is too short for so many rows.
 function batches.lm(corpus, options)
   local o = options or {}
-  check_options("batches.lm", o, {batch = true, length = true, seed = true, shuffle = true, backwards = true})
-  local maker = core.batches.lm(corpus, o.batch or 64, o.length or 70, o.backwards or false)
-  return setmetatable({maker = maker, seed = o.seed or 1, shuffle = o.shuffle ~= false}, Lm)
+  check_options("batches.lm", o, {batch = true, length = true, seed = true, shuffle = true, backwards = true, variable = true})
+  if o.variable and not SCHEMES[o.variable] then
+    error(("batches.lm: variable is %s, expected merity or fastai"):format(tostring(o.variable)), 2)
+  end
+  local length = o.length or 70
+  local maker = core.batches.lm(corpus, o.batch or 64, length, o.backwards or false)
+  if o.variable == "fastai" and maker:row() < length then
+    error(("batches.lm: rows of %d tokens are shorter than a step of %d"):format(maker:row(), length), 2)
+  end
+  return setmetatable({maker = maker, seed = o.seed or 1, shuffle = o.shuffle ~= false, variable = o.variable,
+    batch = o.batch or 64, length = length, current = 1}, Lm)
 end
 
---- maker:steps() -> steps, tokens
--- Steps of one epoch, known before it starts, and the tokens predicted in it.
-function Lm:steps()
-  return self.maker:steps()
+-- The steps of an epoch of variable length; the last epoch asked for is remembered.
+local function plan_of(self, epoch)
+  if self.planned ~= epoch then
+    local stream = core.random(("batches.lm lengths of epoch %d"):format(epoch), self.seed)
+    self.plan, self.planned = SCHEMES[self.variable](epoch, self.maker:row(), self.length, stream), epoch
+  end
+  return self.plan
 end
 
---- maker:get(step) -> x, y
--- int32 tensors [T,B], time-major, ids from 1; y is x one token later. Of the order that `epoch` set last.
+--- maker:steps([epoch = 1]) -> steps, tokens
+-- Steps of an epoch, known before it starts, and the tokens predicted in it. Only with variable = "merity" do epochs differ.
+function Lm:steps(epoch)
+  if not self.variable then return self.maker:steps() end
+  local plan = plan_of(self, epoch or 1)
+  local last = plan[#plan]
+  return #plan, (last.at + last.steps - 1) * self.batch
+end
+
+--- maker:get(step) -> x, y, rate
+-- int32 tensors [T,B], time-major, ids from 1; y is x one token later. Of the order that `epoch` set last. rate: what the
+-- learning rate of this step is multiplied with, 1 where lengths are fixed.
 function Lm:get(step)
-  return self.maker:get(step)
+  if not self.variable then
+    local x, y = self.maker:get(step)
+    return x, y, 1
+  end
+  local plan = plan_of(self, self.current)
+  local p = plan[step] or error(("batches.lm: step %s, expected 1..%d"):format(tostring(step), #plan), 2)
+  local x, y = self.maker:span(p.at, p.steps)
+  return x, y, p.rate
 end
 
---- maker:epoch([epoch = 1[, from = 1]]) -> iterator of step, x, y
+--- maker:epoch([epoch = 1[, from = 1]]) -> iterator of step, x, y, rate
 -- `for step, x, y in maker:epoch(e) do`; `from` goes on in the middle of an epoch after an interruption.
 function Lm:epoch(epoch, from)
-  local maker, step = self.maker, (from or 1) - 1
-  local steps = maker:steps()
-  if self.shuffle then maker:shuffle(self.seed, epoch or 1) end
+  local step = (from or 1) - 1
+  self.current = epoch or 1
+  local steps = self:steps(self.current)
+  if self.shuffle then self.maker:shuffle(self.seed, self.current) end
   return function()
     step = step + 1
-    if step <= steps then return step, maker:get(step) end
+    if step <= steps then return step, self:get(step) end
   end
 end
 
@@ -61,7 +126,7 @@ function batches.buckets(corpus, options)
   local maker = core.batches.buckets(corpus, o.rows, {
     size = o.batch or 64, pad = o.pad or 1, max_len = o.max_len or 1400, backwards = o.backwards,
   })
-  return setmetatable({maker = maker, seed = o.seed or 1, train = o.train or false}, Buckets)
+  return setmetatable({maker = maker, documents = #corpus, seed = o.seed or 1, train = o.train or false}, Buckets)
 end
 
 --- maker:steps() -> batches, documents
