@@ -62,12 +62,12 @@ local function encode(tok, texts) return must(tok:encode_all(rules.clean_all(tex
 
 local function network_options(tok, p)
   return { vocab = tok:size(), padding = tok.pad, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers,
-    seed = p.seed }
+    seed = p.seed, backwards = p.backwards or nil }
 end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
 -- Stage `name`: trains a language model on texts (from: start from that file of the run) and writes name.safetensors.
--- valid: texts for the perplexity. softmax, cutoffs, samples as in kooka.nn.language_model; batch, bptt, decay, clip, cell,
+-- valid: texts for the perplexity. backwards: reads texts from their end (so do models made of it). softmax, cutoffs, samples as in kooka.nn.language_model; batch, bptt, decay, clip, cell,
 -- embed, hidden, layers as in kooka.nn.awd_lstm and the learner.
 function ulmfit.language_model(run, tok, o)
   local file = o.name .. ".safetensors"
@@ -82,8 +82,9 @@ function ulmfit.language_model(run, tok, o)
     local past = learner.fit {
       model = network, label = o.name, epochs = o.epochs, lr = o.lr, decay = o.decay or .01, clip = o.clip or .25,
       pct = o.pct, div = o.div, moms = o.moms or { .8, .7 }, perplexity = true,
-      train = sources.lm(batches.lm(corpus, { batch = batch, length = o.bptt or 70, seed = o.seed })),
-      valid = held_out and sources.lm(batches.lm(held_out, { batch = math.min(batch, 16), length = o.bptt or 70, shuffle = false })),
+      train = sources.lm(batches.lm(corpus, { batch = batch, length = o.bptt or 70, seed = o.seed, backwards = o.backwards })),
+      valid = held_out and sources.lm(batches.lm(held_out, { batch = math.min(batch, 16), length = o.bptt or 70, shuffle = false,
+        backwards = o.backwards })),
       checkpoint = run:path("checkpoints/" .. o.name .. ".safetensors"),
       say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
     }
@@ -96,13 +97,16 @@ end
 --- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
 -- Stage `name`: the encoder of language model file `from` and a new head. First the head alone (head_epochs at head_lr),
 -- then everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle. labels: class
--- of each text, from 1 (or shares: a list of class shares for each); rows: texts to train on (repeats allowed:
--- oversampling); valid_rows: texts to watch. smoothing, weights, drop, decay, clip, batch.
+-- of each text, from 1 (or shares: a list of class shares for each). scores: a number for each text too, false where it has
+-- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. rows: texts to train on (repeats
+-- allowed: oversampling); valid_rows: texts to watch. loss, gamma, smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
-  options.drop, options.classes, options.smoothing, options.weights = o.drop, o.classes or 2, o.smoothing, o.weights
-  options.head = o.head or 50
-  local network = nn.classifier(options)
+  for _, name in ipairs { "drop", "loss", "gamma", "smoothing", "weights", "score_weight", "range", "classes_names" } do
+    options[name] = o[name]
+  end
+  options.kind, options.classes, options.head = o.scores and "multi_task" or "classifier", o.classes or 2, o.head or 50
+  local network = nn[options.kind](options)
   local m = model.new { network = network, tokenizer = tok, config = options }
   local folder = "model/" .. o.name
   run:stage(o.name, function()
@@ -118,8 +122,12 @@ function ulmfit.classifier(run, tok, o)
     end
     local corpus = m:encode(o.texts)
     local targets = (o.shares and core.tensor(o.shares) or core.tensor(o.labels, "int32")):keep()
-    local train = m:source(corpus, targets, { rows = o.rows, train = true, batch = o.batch, seed = o.seed })
-    local valid = o.valid_rows and m:source(corpus, targets, { rows = o.valid_rows, batch = 128 })
+    local function source(rows, batch, train)
+      local maker = batches.buckets(corpus, { rows = rows, batch = batch, train = train, seed = o.seed, pad = tok.pad,
+        backwards = o.backwards })
+      return o.scores and sources.pairs(maker, targets, o.scores) or sources.classes(maker, targets)
+    end
+    local train, valid = source(o.rows, o.batch or 64, true), o.valid_rows and source(o.valid_rows, 128)
     local groups = network:groups()
     local fit = {
       model = network, train = train, valid = valid, decay = o.decay or .01, clip = o.clip or .25, moms = o.moms or { .8, .7 },

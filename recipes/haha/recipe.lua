@@ -3,10 +3,13 @@
 -- Data: a folder with haha_2019_train.csv (id,text,is_humor,...) and haha_2019_test.csv (id,text). Not shipped: bring your copy.
 -- Method: SentencePiece BPE -> AWD-LSTM language model on Spanish texts of your own (--texts), then on the training texts ->
 -- classifier with concat pooling (Howard & Ruder 2018; Farzin, Czapla & Howard 2019), random oversampling of the smaller
--- class inside the training side only. --lm RUN takes the tokenizer and language model of an earlier run.
--- Every score stands beside the majority class and NB-SVM (Wang & Manning 2012) on the very same rows.
+-- class inside the training side only, on wish. --lm RUN takes the tokenizer and language model of an earlier run.
+-- Every score stands beside the majority class and NB-SVM (Wang & Manning 2012) on the very same rows; the cut that F1 needs is
+-- chosen on the other folds. The predictions are those of both stacked where there are folds. Funniness (task 2) comes from the
+-- same network.
 local kooka = require "kooka"
 local csv = require "kooka.data.csv"
+local ensemble = require "kooka.ensemble"
 local eval = require "kooka.eval"
 local leaks = require "kooka.data.leaks"
 local nbsvm = require "kooka.baseline.nbsvm"
@@ -18,6 +21,7 @@ local split = require "kooka.data.split"
 local tables = require "kooka.table"
 local tokenizer = require "kooka.text.tokenizer"
 local texts_of = require "kooka.data.texts"
+local threshold = require "kooka.eval.threshold"
 local ulmfit = require "kooka.ulmfit"
 
 local FUNNY = 2                            -- class labels count from 1: 1 no humour, 2 humour
@@ -56,7 +60,7 @@ end
 local function earlier_run(p, run)
   local dir = kooka.try(runs.find(p.lm))
   local before = kooka.try(runs.read(dir))
-  for _, name in ipairs { "cell", "embed", "hidden", "layers" } do
+  for _, name in ipairs { "cell", "embed", "hidden", "layers", "backwards" } do
     local had = (before.params or {})[name]
     if had ~= p[name] then
       error(("--lm %s: its %s is %s, this run's %s; set --%s"):format(p.lm, name, tostring(had), tostring(p[name]), name), 0)
@@ -80,7 +84,7 @@ local function language_model(p, run, d, lm_texts)
   local cut = math.max(1, #lm_texts // 20)
   local own, valid = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), table.move(lm_texts, 1, cut, 1, {})
   local o = { valid = valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.lm_drop,
-    batch = p.lm_batch, bptt = p.bptt, seed = p.seed }
+    backwards = p.backwards, batch = p.lm_batch, bptt = p.bptt, seed = p.seed }
   if #outside > 0 then
     o.name, o.epochs, o.lr = "general", p.general_epochs, p.general_lr
     o.texts = table.move(outside, 1, #outside, #own + 1, table.move(own, 1, #own, 1, {}))
@@ -96,31 +100,37 @@ local function of(list, rows)
   return out
 end
 
-local function positive(probs)
+local function split_answers(answers)
+  local prob, score = {}, {}
+  for i, a in ipairs(answers) do prob[i], score[i] = a.prob[FUNNY], math.max(a.score, 0) end
+  return prob, score
+end
+
+-- Funniness where it counts: rows that are no humour (or have no stars) count 0, as in the contest.
+local function scores_of(d)
   local out = {}
-  for i, row in ipairs(probs) do out[i] = row[FUNNY] end
+  for i, y in ipairs(d.labels) do out[i] = y == FUNNY and d.funny[i] or 0.0 end
   return out
 end
 
--- One fold: oversample, train, predict. Answers probabilities for the held-out rows and for the test texts.
+-- One fold: train, predict. Answers probabilities and funniness for the held-out rows and for the test texts.
 local function fold(p, run, tok, d, s, k, lm)
   local resampled, counts = oversample.random(s, d.labels, { seed = p.seed })
   if p.oversample then run:say("fold %d: %s", k, tostring(counts)) else resampled = s end
   leaks.assert_none(s, d.texts)
   local name = "classifier-" .. k
   local m = ulmfit.classifier(run, tok, {
-    name = name, from = lm, texts = d.texts, labels = d.labels, rows = resampled.train, valid_rows = s.valid,
-    cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing,
-    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
+    name = name, from = lm, texts = d.texts, labels = d.labels, scores = d.scores, score_weight = p.score_weight,
+    rows = resampled.train, valid_rows = s.valid, backwards = p.backwards, cell = p.cell, embed = p.embed, hidden = p.hidden,
+    layers = p.layers, drop = p.drop, smoothing = p.smoothing, decay = p.decay, head_epochs = p.head_epochs, head_lr = p.head_lr,
+    epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1, classes_names = { "no humour", "humour" },
   })
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train) })
-    return {
-      rows = s.valid,
-      prob = positive(m:predict(of(d.texts, s.valid))),
-      nbsvm = kooka.try(bayes:predict(of(d.texts, s.valid))),
-      test = positive(m:predict(d.test)),
-    }
+    local prob, score = split_answers(m:predict(of(d.texts, s.valid)))
+    local test, test_score = split_answers(m:predict(d.test))
+    return { rows = s.valid, prob = prob, score = score, test = test, test_score = test_score,
+      nbsvm = kooka.try(bayes:predict(of(d.texts, s.valid))), nbsvm_test = kooka.try(bayes:predict(d.test)) }
   end)
 end
 
@@ -130,71 +140,128 @@ local function splits(p, d)
   return split.kfold(d.labels, { k = p.folds, seed = p.seed, groups = groups })
 end
 
-local function write_predictions(run, p, d, out, mean_funny)
-  local rows = {}
+-- What the folds answered, row by row in the order of the folds; answers for the test texts are the mean of the folds'.
+local function gather(d, out)
+  local g = { row = {}, fold = {}, prob = {}, nbsvm = {}, score = {}, label = {}, funny = {}, test = {}, test_score = {}, nbsvm_test = {} }
+  for k, o in ipairs(out) do
+    for i, row in ipairs(o.rows) do
+      local at = #g.row + 1
+      g.row[at], g.fold[at], g.prob[at], g.nbsvm[at], g.score[at] = row, k, o.prob[i], o.nbsvm[i], o.score[i]
+      g.label[at], g.funny[at] = d.labels[row], d.scores[row]
+    end
+    for _, name in ipairs { "test", "test_score", "nbsvm_test" } do
+      for i, x in ipairs(o[name]) do g[name][i] = (g[name][i] or 0) + x / #out end
+    end
+  end
+  return g
+end
+
+-- The cut above which a probability means humour: chosen on the other folds for each fold; on one hold-out there are none, and
+-- one half stands.
+local function cuts_of(p, prob, g)
+  if p.folds == 1 then return .5, .5, "at .5" end
+  local c = threshold.crossfit(prob, g.label, g.fold, "f1", { positive = FUNNY, seed = p.seed })
+  return c.row_cut, c.cut, ("at a cut chosen on the other folds (%.3f on all)"):format(c.cut)
+end
+
+local function write_predictions(run, d, g, prob, cuts, test, cut)
+  local rows, centred = {}, threshold.centre(prob, cuts)
   for i, id in ipairs(d.test_ids) do
-    local prob = 0
-    for _, o in ipairs(out) do prob = prob + o.test[i] / #out end
-    rows[i] = { id, prob >= .5 and 1 or 0, ("%.4f"):format(prob * mean_funny), ("%.6f"):format(prob) }
+    rows[i] = { id, test[i] > cut and 1 or 0, ("%.4f"):format(g.test_score[i]), ("%.6f"):format(test[i]) }
   end
   kooka.try(csv.write(run:path("predictions/haha.csv"), { "id", "is_humor", "funniness_average", "prob_humor" }, rows))
   rows = {}
-  for k, o in ipairs(out) do
-    for i, row in ipairs(o.rows) do
-      rows[#rows + 1] = { d.ids[row], o.prob[i] >= .5 and 1 or 0, ("%.4f"):format(o.prob[i] * mean_funny), ("%.6f"):format(o.prob[i]), k }
-    end
+  for i, row in ipairs(g.row) do
+    rows[i] = { d.ids[row], centred[i] > .5 and 1 or 0, ("%.4f"):format(g.score[i]), ("%.6f"):format(prob[i]), g.fold[i] }
   end
   kooka.try(csv.write(run:path("predictions/haha_oof.csv"), { "id", "is_humor", "funniness_average", "prob_humor", "fold" }, rows))
   run:say("predictions: %s (%d test texts), %s (held-out rows of the training file)", run:path("predictions/haha.csv"), #d.test_ids,
     run:path("predictions/haha_oof.csv"))
 end
 
--- Mean funniness of the humorous training rows: prob times it is the expected score when other rows count 0.
-local function mean_funniness(d)
-  local sum, n = 0, 0
-  for i, y in ipairs(d.labels) do
-    if y == FUNNY and d.funny and d.funny[i] then sum, n = sum + d.funny[i], n + 1 end
-  end
-  return n > 0 and sum / n or 0
+local AT_CUT = { "f1", "precision", "recall", "accuracy", "mcc" }
+local ANYWHERE = { "average_precision", "roc_auc", "log_loss", "brier" }
+
+-- Metrics of probabilities, those that need a cut at theirs.
+local function judged(p, g, prob)
+  local cuts, cut, told = cuts_of(p, prob, g)
+  local o = { positive = FUNNY, seed = p.seed, resamples = p.resamples }
+  local at, free, out = eval.binary(threshold.centre(prob, cuts), g.label, o), eval.binary(prob, g.label, o), {}
+  for _, name in ipairs(AT_CUT) do out[name] = at[name] end
+  for _, name in ipairs(ANYWHERE) do out[name] = free[name] end
+  return { prob = prob, cuts = cuts, cut = cut, told = told, metrics = out }
 end
 
-local SHOWN = { "f1", "precision", "recall", "accuracy", "mcc", "average_precision", "roc_auc", "log_loss", "brier" }
+local function both(g)
+  local members = { { name = "ULMFiT", prob = g.prob, test = g.test }, { name = "NB-SVM", prob = g.nbsvm, test = g.nbsvm_test } }
+  return ensemble.combine { members = members, labels = g.label, folds = g.fold, method = "stack", nonnegative = true, resamples = 0 }
+end
 
-local function score(run, p, d, out)
-  local prob, bayes, labels, groups = {}, {}, {}, {}
-  for _, o in ipairs(out) do
-    for i, row in ipairs(o.rows) do
-      prob[#prob + 1], bayes[#bayes + 1], labels[#labels + 1] = o.prob[i], o.nbsvm[i], d.labels[row]
+local function score(run, p, g)
+  local models = { { "", "ULMFiT", judged(p, g, g.prob) }, { "nbsvm_", "NB-SVM", judged(p, g, g.nbsvm) } }
+  local stack = p.folds > 1 and both(g) or nil
+  if stack then models[3] = { "stack_", "both, stacked", judged(p, g, stack.prob) } end
+  local columns, rows = { "metric" }, {}
+  for j, m in ipairs(models) do columns[j + 1] = m[2] end
+  columns[#columns + 1] = "majority"
+  for _, list in ipairs { AT_CUT, ANYWHERE } do
+    for _, name in ipairs(list) do
+      local row, base = { name }, models[1][3].metrics[name].baseline
+      for j, m in ipairs(models) do
+        row[j + 1] = tables.metric(m[3].metrics[name])
+        run:metric(m[1] .. name .. "_humor", m[3].metrics[name])
+      end
+      row[#row + 1] = base and ("%.3f"):format(base) or "-"
+      rows[#rows + 1] = row
     end
   end
-  local options = { positive = FUNNY, seed = p.seed, resamples = p.resamples }
-  local ours, theirs = eval.binary(prob, labels, options), eval.binary(bayes, labels, options)
-  local rows = {}
-  for _, name in ipairs(SHOWN) do
-    local a, b = ours[name], theirs[name]
-    run:metric(name .. "_humor", a)
-    run:metric("nbsvm_" .. name .. "_humor", b)
-    rows[#rows + 1] = { name, tables.metric(a), tables.metric(b), a.baseline and ("%.3f"):format(a.baseline) or "-" }
-  end
-  local against = eval.paired(prob, bayes, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples, metric = "f1",
-    names = { "ULMFiT", "NB-SVM" } })
-  local columns = { "metric", "ULMFiT", "NB-SVM", "majority" }
   run:say("%s", tables.text { columns = columns, rows = rows })
-  run:say("%s", against.text)
-  return { columns = columns, rows = rows, paired = against, prob = prob, labels = labels, groups = groups }
+  local lines = { ("F1, precision, recall, accuracy and MCC of ULMFiT %s."):format(models[1][3].told) }
+  for j = 1, #models - 1 do
+    local a, b = models[j == 1 and 1 or 3], models[j == 1 and 2 or 1]
+    lines[j] = (j == 1 and lines[1] .. " " or "") .. eval.paired(threshold.centre(a[3].prob, a[3].cuts),
+      threshold.centre(b[3].prob, b[3].cuts), g.label, { positive = FUNNY, seed = p.seed, resamples = p.resamples, metric = "f1",
+      names = { a[2], b[2] } }).text
+  end
+  for _, line in ipairs(lines) do run:say("%s", line) end
+  return { columns = columns, rows = rows, lines = lines, ours = models[1][3], stack = stack, stacked = stack and models[3][3] }
 end
 
-local function write_report(run, p, d, out, s, told)
+-- Funniness: on all rows, those that are no humour counting 0, and on the humorous rows alone.
+local function score_funniness(run, p, g)
+  local columns, rows = { "funniness", "rows", "ULMFiT", "always the mean" }, {}
+  local pred, target = {}, {}
+  for i, y in ipairs(g.label) do
+    if y == FUNNY then pred[#pred + 1], target[#target + 1] = g.score[i], g.funny[i] end
+  end
+  for _, part in ipairs { { "rmse_all", "RMSE, all rows (no humour: 0)", g.score, g.funny }, { "rmse_humor", "RMSE, humorous rows", pred, target } } do
+    if #part[3] > 1 then
+      local m = eval.regression(part[3], part[4], { seed = p.seed, resamples = p.resamples }).rmse
+      run:metric("funniness_" .. part[1], m)
+      rows[#rows + 1] = { part[2], #part[3], tables.metric(m), ("%.3f"):format(m.baseline) }
+    end
+  end
+  run:say("%s", tables.text { columns = columns, rows = rows })
+  return { columns = columns, rows = rows }
+end
+
+local function write_report(run, p, g, s, f, told)
   local r = report.new { title = "HAHA 2019", first_line = told }
   r:section "Held-out rows of the training file"
   r:table { columns = s.columns, rows = s.rows }
-  r:text(s.paired.text)
+  for _, line in ipairs(s.lines) do r:text(line) end
+  if s.stack then
+    r:section "ULMFiT and NB-SVM together"
+    r:text(tostring(s.stack.against.text))
+  end
+  r:section "Funniness"
+  r:table { columns = f.columns, rows = f.rows }
   r:section "Calibration"
-  r:svg(plot.svg.calibration { prob = s.prob, label = s.labels })
+  r:svg(plot.svg.calibration { prob = g.prob, label = g.label })
   r:section "Settings"
   local rows = {}
   for k, v in pairs(p) do rows[#rows + 1] = { k, tostring(v) } end
-  table.sort(rows, function(a, b) return a[1] < b[1] end)
+  table.sort(rows, function(x, y) return x[1] < y[1] end)
   r:table { columns = { "option", "value" }, rows = rows }
   kooka.try(r:write(run:path("report.html")))
 end
@@ -216,15 +283,19 @@ return {
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },
     valid = { default = .2, min = .05, max = .5, help = "share held out when folds = 1" },
     rows = { default = 0, min = 0, help = "use the first so many training rows (0: all)" },
-    oversample = { default = true, help = "repeat rows of the smaller class inside the training side" },
+    backwards = { default = false, help = "read the texts from their end: another model for an ensemble" },
+    score_weight = { default = .2, min = 0, max = 100, help = "weight of the funniness (mean squared error) in the loss" },
+    decay = { default = .01, min = 0, max = 1, help = "weight decay of the classifier" },
+    oversample = { default = false, help = "repeat rows of the smaller class inside the training side" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),
-  quick = { folds = 1, vocab = 6000, embed = 200, hidden = 400, layers = 2, lm_epochs = 5, lm_batch = 24, bptt = 50, epochs = 3 },
+  quick = { folds = 1, oversample = true, vocab = 6000, embed = 200, hidden = 400, layers = 2, lm_epochs = 5, lm_batch = 24, bptt = 50, epochs = 3 },
   smoke = { folds = 1, rows = 600, vocab = 500, embed = 16, hidden = 24, layers = 2, lm_epochs = 1, epochs = 1, resamples = 100,
     lm_batch = 8, bptt = 20 },
   run = function(p, run)
     p.seed = run.seed
     local d = read(p)
+    d.scores = scores_of(d)
     local parts = splits(p, d)
     local own = #parts == 1 and parts[1].train
     local texts = own and of(d.texts, own) or d.texts
@@ -243,8 +314,10 @@ return {
     local tok, lm = language_model(p, run, d, lm_texts)
     local out = {}
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end
-    local s = score(run, p, d, out)
-    write_predictions(run, p, d, out, mean_funniness(d))
-    write_report(run, p, d, out, s, told)
+    local g = gather(d, out)
+    local s, f = score(run, p, g), score_funniness(run, p, g)
+    local best = s.stacked or s.ours
+    write_predictions(run, d, g, best.prob, best.cuts, s.stack and s.stack.test or g.test, best.cut)
+    write_report(run, p, g, s, f, told)
   end,
 }
