@@ -133,7 +133,8 @@ local function lstm_layer(weights, prefix, inputs, hidden, used, expect)
     good = expect(prefix .. "bias_hh_l0", w.bias_hh, 4 * hidden) and good
   end
   if not good then return {} end
-  return { weight_ih = w.weight_ih, weight_hh = w.weight_hh, bias = w.bias_ih and w.bias_ih + w.bias_hh or core.zeros(4 * hidden) }
+  return { weight_ih = w.weight_ih, weight_hh = w.weight_hh, bias = w.bias_ih or core.zeros(4 * hidden),
+    bias_hh = w.bias_hh or core.zeros(4 * hidden) }
 end
 
 local function qrnn_layer(weights, prefix, inputs, hidden, used, expect, window)
@@ -253,6 +254,7 @@ local function from_kooka(weights, what)
     if cell == "lstm" then
       expect(at .. "weight_ih", take(at .. "weight_ih"), gates * units, inputs)
       expect(at .. "weight_hh", take(at .. "weight_hh"), gates * units, units)
+      if weights[at .. "bias_hh"] then expect(at .. "bias_hh", take(at .. "bias_hh"), gates * units) end
     else
       expect(at .. "weight", take(at .. "weight"), gates * units, (i == 1 and 2 or 1) * inputs)
     end
@@ -346,7 +348,7 @@ local function load_into(network, state, what)
     local from = state[name]
     if from and shape_text(from) ~= shape_text(t) then
       wrong[#wrong + 1] = ("%s is %s in the file, %s in the model"):format(name, shape_text(from), shape_text(t))
-    elseif not from and name:match "^encoder%." then
+    elseif not from and name:match "^encoder%." and not name:match "bias_hh$" then     -- without the second bias: zeros
       wrong[#wrong + 1] = ("%s %s is missing in the file"):format(name, shape_text(t))
     end
   end
@@ -396,7 +398,7 @@ end
 --- pretrained.load{weights=, itos=, tokenizer= or vocab=, model=, backward=} -> state, info | nil, message, code
 -- weights: a file of torch.save (zip or legacy; alone or with its optimizer), a .safetensors file, or a table of tensors by name:
 -- a language model, an encoder (save_encoder) or a classifier of fastai (AWD-LSTM, AWD-QRNN), or of ours. state: tensors by the
--- names of kooka.nn.language_model; without decoder (info.decoder is false) it has no bias. PyTorch's two biases are one here.
+-- names of kooka.nn.language_model; without decoder (info.decoder is false) it has no bias.
 -- itos: the model's words (a pickled list, .json, .txt with one a line, a SentencePiece .model, or a list). With tokenizer (an
 -- object or its path) or vocab (a list of words) the state is moved to that vocabulary (pretrained.remap); info.words says how
 -- many were found. model: a network with an encoder (language model, classifier) to copy the state into; the answer names each
