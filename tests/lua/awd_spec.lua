@@ -251,6 +251,33 @@ function TestDropouts.test_weight_drop_drops_single_weights_once_a_sequence()
   lu.assertAlmostEquals(seen, tanh(tanh(.01 / (1 - p)) / 2) / 2, 1e-6)
 end
 
+function TestDropouts.test_of_a_qrnn_weight_drop_drops_from_the_one_matrix_once_a_sequence()
+  local H, p = 300, .3
+  local w = kooka.cat(kooka.ones(H, 1) * .5, kooka.zeros(2 * H, 1))     -- z = tanh(.5), f = o = 1/2
+  local y = kooka.qrnn(kooka.ones(4, 2, 1), nil, nil, w, kooka.zeros(3 * H), nil,
+    { weight_drop = p, stream = kooka.random("qrnn weights", 1) }):tolist()
+  local gone, z = 0, (math.exp(1 / (1 - p)) - 1) / (math.exp(1 / (1 - p)) + 1)
+  for k = 1, H do
+    if y[1][1][k] == 0 then gone = gone + 1 else lu.assertAlmostEquals(y[1][1][k], z / 4, 1e-6) end
+    for t = 1, 4 do
+      lu.assertEquals(y[t][1][k], y[t][2][k])
+      lu.assertEquals(y[t][1][k] == 0, y[1][1][k] == 0)
+    end
+  end
+  assert_rate(gone, H, p)
+end
+
+function TestDropouts.test_plain_dropout_of_the_head_keeps_its_mean()
+  local n, p = 20000, .4
+  local gone, sum = 0, 0
+  for _, v in ipairs(kooka.dropout(kooka.ones(n), { p = p, stream = kooka.random("head", 1) }):tolist()) do
+    if v == 0 then gone = gone + 1 else lu.assertAlmostEquals(v, 1 / (1 - p), 1e-6) end
+    sum = sum + v
+  end
+  assert_rate(gone, n, p)
+  lu.assertTrue(math.abs(sum / n - 1) < 4 * math.sqrt(p / (1 - p) / n))
+end
+
 function TestDropouts.test_each_call_draws_anew_and_evaluation_drops_nothing()
   local m = nn.language_model { vocab = 30, embed = 8, hidden = 9, layers = 2, seed = 2 }
   local x = kooka.randint(1, 30, 5, 4, kooka.random("anew", 1))

@@ -17,7 +17,7 @@ end
 local SCHEMES = {}
 
 -- awd-lstm-lm's main.py: until fewer than two steps are left; the rate goes by the length drawn.
-function SCHEMES.merity(_, row, length, stream)
+SCHEMES.merity = function(_, row, length, stream)
   local plan, at = {}, 0
   while at < row - 1 do
     local n = draw(length, stream)
@@ -29,7 +29,7 @@ end
 
 -- fastai 1.0's LanguageModelLoader: the very first step has length + 25, an epoch as many steps as a fixed length would give
 -- (what is left of the rows waits for the next one's shuffle); its RNNTrainer takes the rate by the length seen.
-function SCHEMES.fastai(epoch, row, length, stream)
+SCHEMES.fastai = function(epoch, row, length, stream)
   local plan, at = {}, 0
   while at < row and #plan < row // length do
     local n = epoch == 1 and at == 0 and length + 25 or draw(length, stream)

@@ -157,10 +157,10 @@ function Pooled:groups()
   return groups
 end
 
--- loss + penalty, where there is one.
+--- pooled.sum(loss, penalty or nil) -> loss
 function pooled.sum(loss, penalty) return penalty and loss + penalty or loss end
 
--- x, or lo + (hi - lo) sigmoid(x) with range = {lo, hi}.
+--- pooled.bounded(x, range) -> x, or with range = {lo, hi} lo + (hi - lo) sigmoid(x)
 function pooled.bounded(x, range)
   return range and core.sigmoid(x) * (range[2] - range[1]) + range[1] or x
 end
