@@ -14,10 +14,8 @@ local function draw(length, stream)
   return math.max(5, math.floor(stream:normal(base, 5)))
 end
 
-local SCHEMES = {}
-
 -- awd-lstm-lm's main.py: until fewer than two steps are left; the rate goes by the length drawn.
-SCHEMES.merity = function(_, row, length, stream)
+local function merity(_, row, length, stream)
   local plan, at = {}, 0
   while at < row - 1 do
     local n = draw(length, stream)
@@ -29,7 +27,7 @@ end
 
 -- fastai 1.0's LanguageModelLoader: the very first step has length + 25, an epoch as many steps as a fixed length would give
 -- (what is left of the rows waits for the next one's shuffle); its RNNTrainer takes the rate by the length seen.
-SCHEMES.fastai = function(epoch, row, length, stream)
+local function fastai(epoch, row, length, stream)
   local plan, at = {}, 0
   while at < row and #plan < row // length do
     local n = epoch == 1 and at == 0 and length + 25 or draw(length, stream)
@@ -39,6 +37,8 @@ SCHEMES.fastai = function(epoch, row, length, stream)
   end
   return plan
 end
+
+local SCHEMES = {merity = merity, fastai = fastai}
 
 --- lm(corpus[, {batch = 64, length = 70, seed = 1, shuffle = true, backwards = false, variable = nil}]) -> maker
 -- Batches for a language model. Each epoch puts the documents into an order of its own (by `seed` and the number of
