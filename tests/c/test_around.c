@@ -306,22 +306,23 @@ static void bce_equals_plain_loops(void **state) {
 /* ---- over time */
 static void pooling_equals_plain_loops(void **state) {
   enum { T = 7, B = 5, D = 259 };
-  static const int32_t lens[B] = {7, 7, 3, 2, 1};
+  static const int32_t lens[B] = {7, 7, 3, 2, 1}, skip[B] = {2, 0, 2, 1, 0};
   (void)state;
-  for (int i = 0; i < 2; i++) {
-    trial t = {.op = "concat_pool", .nin = 2, .in = {REAL(1, -1, 1, true, T, B, D), i ? int_input(lens, B) : NULL}};
+  for (int i = 0; i < 3; i++) {
+    trial t = {.op = "concat_pool", .nin = 3,
+               .in = {REAL(1, -1, 1, true, T, B, D), i ? int_input(lens, B) : NULL, i > 1 ? int_input(skip, B) : NULL}};
     double *y = zeros(B * 3 * D), *dh = zeros(T * B * D);
     same_bits(&t);
     for (int b = 0; b < B; b++)
       for (int d = 0; d < D; d++) {
-        const int n = i ? lens[b] : T;
+        const int n = i ? lens[b] : T, from = i > 1 ? skip[b] : 0;
         const kk_real *h = in(&t, 0) + b * D + d, *g = t.dy + b * 3 * D + d;
-        int at = 0;
+        int at = from;
         double mean = 0;
-        for (int s = 0; s < n; s++) {
+        for (int s = from; s < n; s++) {
           if (h[s * B * D] > h[at * B * D]) at = s;
-          mean += (double)h[s * B * D] / n;
-          dh[(s * B + b) * D + d] += (double)g[2 * D] / n;
+          mean += (double)h[s * B * D] / (n - from);
+          dh[(s * B + b) * D + d] += (double)g[2 * D] / (n - from);
         }
         dh[((n - 1) * B + b) * D + d] += (double)g[0];
         dh[(at * B + b) * D + d] += (double)g[D];
