@@ -40,8 +40,11 @@ local function watch(class, o, patience)
   return self
 end
 
+--- watch:before_fit()
+-- A new fit begins: nothing is best yet.
 function Watch:before_fit() self.best, self.at, self.wait = nil, nil, 0 end
 
+--- watch:better(fit) -> boolean
 -- Whether the record is better than all before it; nan never is.
 function Watch:better(fit)
   local value = fit.record[self.monitor]
@@ -63,7 +66,9 @@ function Watch:better(fit)
   return false
 end
 
+--- watch:state() -> plain table, for checkpoints
 function Watch:state() return { best = self.best, at = self.at, wait = self.wait } end
+--- watch:load_state(table)
 function Watch:load_state(kept) self.best, self.at, self.wait = kept.best, kept.at, kept.wait end
 
 ---- the best weights --------------------------------------------------------------------------------
@@ -83,12 +88,16 @@ function callbacks.save_best(o)
   return self
 end
 
+--- save_best:before_fit(fit)
+-- Where the weights are kept in this fit.
 function SaveBest:before_fit(fit)
   Watch.before_fit(self)
   self.file = self.path or fit.checkpoint and fit.checkpoint:gsub("%.safetensors$", "") .. "-best.safetensors"
   self.kept = nil
 end
 
+--- save_best:after_epoch(fit)
+-- Keeps the weights of an epoch that is better than all before it.
 function SaveBest:after_epoch(fit)
   if not self:better(fit) then return end
   if self.file then
@@ -102,6 +111,8 @@ function SaveBest:after_epoch(fit)
   end
 end
 
+--- save_best:after_fit(fit)
+-- The best weights go back into the model.
 function SaveBest:after_fit(fit)
   if not self.reload or not self.at then return end
   if self.file then
@@ -127,6 +138,8 @@ function callbacks.early_stopping(o)
   return watch(EarlyStopping, o, 3)
 end
 
+--- early_stopping:after_epoch(fit)
+-- Stops the fit when its patience is at an end.
 function EarlyStopping:after_epoch(fit)
   if not self:better(fit) and self.wait >= self.patience then
     fit.stop(("%s is not better than in epoch %d"):format(self.monitor, self.at or 0))
@@ -146,6 +159,8 @@ function callbacks.reduce_on_plateau(o)
   return self
 end
 
+--- reduce_on_plateau:after_epoch(fit)
+-- Lowers fit.lr_factor when its patience is at an end.
 function Plateau:after_epoch(fit)
   if self:better(fit) or self.wait < self.patience then return end
   self.wait = 0

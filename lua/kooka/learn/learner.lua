@@ -99,11 +99,12 @@ local function new_fit(o)
   self.steps = steps_of(o.train, self.accumulate)
   self.total = self.epochs * self.steps
   self.opt, self.rate_at = make_optimizer(o, list), make_schedule(o, lr, self.total)
-  --- fit.stop(reason): ends the fit behind this step, or this epoch. Fine to call as fit:stop(reason).
+  -- fit.stop(reason) ends the fit behind this step, or this epoch. Fine to call as fit:stop(reason).
   self.stop = function(a, b) self.stopping = tostring(b or a ~= self and a or "asked to") end
   return self
 end
 
+--- fit:call(method)
 -- Calls the method of every callback that has it.
 function Fit:call(method)
   for _, cb in ipairs(self.callbacks) do
@@ -221,6 +222,7 @@ local function run_epoch(fit, inside, carried)
   if inside then
     sums:load_state(inside.sums)
     fit.step, items, before = inside.step, inside.items, inside.seconds
+    fit.lr, fit.momentum, fit.loss, fit.norm = inside.lr, inside.momentum, inside.loss, inside.norm
   end
   local iterator = source:epoch(fit.epoch, fit.step * fit.accumulate + 1)
   fit.steps = steps_of(source, fit.accumulate, fit.epoch)
@@ -236,7 +238,8 @@ local function run_epoch(fit, inside, carried)
     n, state = run_step(fit, bar, state, sums)
     items = items + n
     if due(fit) or core.sys.stopped() then
-      save(fit, { step = fit.step, sums = sums:state(), items = items, seconds = before + core.sys.now() - start }, state)
+      save(fit, { step = fit.step, sums = sums:state(), items = items, seconds = before + core.sys.now() - start, lr = fit.lr,
+        momentum = fit.momentum, loss = fit.loss, norm = fit.norm }, state)
     end
     check_stop(bar, model, true)
     bar:step(1, ("loss %.3f"):format(sums.objective / sums.items))
@@ -272,7 +275,7 @@ end
 
 local function finish_epoch(fit, table_rows, start)
   local record, o = fit.record, fit.options
-  local swapped <close> = averaged(fit)            -- validation, and what callbacks save, is of the averages
+  local _ <close> = averaged(fit)           -- validation, and what callbacks save, is of the averages
   local v = o.valid and learner.validate(fit.model, o.valid)
   if v then
     record.valid_loss, record.valid_objective, record.accuracy = v.loss, v.nll and v.objective or nil, v.accuracy
@@ -307,12 +310,12 @@ end
 -- "bf16x3" or "auto" (kooka.precision) for this fit; default: the one in use. After Ctrl-C the fit ends at the next step and
 -- raises "interrupted". A loss or gradient that is not finite raises with the step, the batch and the first bad parameter.
 function learner.fit(o)
-  local precision <close> = hold_precision(o.precision, o.say or print)
+  local _ <close> = hold_precision(o.precision, o.say or print)
   local fit = new_fit(o)
   fit:call("before_fit")
   local inside, carried = restore(fit)
   local table_rows = rows.new { say = o.say, perplexity = o.perplexity, unit = o.train.unit }
-  local stop <close> = core.sys.stop_hold()     -- the first Ctrl-C ends the fit behind a step, not inside one
+  local _ <close> = core.sys.stop_hold()        -- the first Ctrl-C ends the fit behind a step, not inside one
   while fit.epoch < fit.epochs and not fit.stopping do
     fit.epoch = fit.epoch + 1
     local start = core.sys.now()
@@ -346,6 +349,7 @@ function learner.predict(model, source, n, label)
   local bar <close> = progress.new { label = label or "predict", total = (source:steps()), unit = "step" }
   for _, batch in source:epoch(1) do
     local scope <close> = core.scope()
+    if not batch.places then error("predict: the source has no documents to answer for (a language model's?)", 2) end
     collector:add(batch.places, answers(model, batch))
     bar:step()
     check_stop(bar, model, was)

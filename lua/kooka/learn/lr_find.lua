@@ -2,6 +2,7 @@
 local check = require "kooka.options"
 local core = require "kooka.core"
 local plot = require "kooka.plot"
+local schedule = require "kooka.learn.schedule"
 local suggest = require "kooka.learn.suggest"
 
 local OPTIONS = { low = true, high = true, steps = true, stop = true, suggest = true, svg = true, show = true, say = true, fit = true }
@@ -93,14 +94,15 @@ return function(o)
   for _, k in ipairs { "valid", "checkpoint", "log" } do options[k] = nil end
   options.epochs, options.accumulate, options.label, options.say = 1, 1, "lr_find", function() end
   options.train, options.lr = endless(o.fit.train, steps), high
-  options.schedule = function(s) return function(done) return low * (s.lr / low) ^ done, options.momentum or (options.moms or { .9 })[1] end end
+  options.momentum = options.momentum or (options.moms or { .9 })[1]
+  options.schedule = function(s) return schedule.exponential { lr = s.lr, from = low, momentum = s.momentum } end
   options.callbacks = { { after_backward = function(_, fit)
     local value = smooth(fit.loss)
     r.rates[#r.rates + 1], r.losses[#r.losses + 1] = fit.lr, value
     best = math.min(best, value)
     if value ~= value or math.abs(value) == math.huge or value > 4 * best and o.stop ~= false then error(r, 0) end
   end } }
-  local restore <close> = setmetatable({}, { __close = snapshot(o.fit.model) })
+  local _ <close> = setmetatable({}, { __close = snapshot(o.fit.model) })
   local ok, message = pcall(learner.fit, options)
   local diverged = type(message) == "string" and message:find("the gradient's norm", 1, true)
   if not ok and message ~= r and not diverged then error(message, 0) end

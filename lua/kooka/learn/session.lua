@@ -172,7 +172,6 @@ function Session:top_losses(n, source)
   source = source_or_valid(self, source, "top_losses")
   local answers, list = self:predict_all(source), setmetatable({}, Losses)
   for _, batch in source:epoch(1) do
-    if not batch.places then error("top_losses: the source has no documents (a language model's?)", 2) end
     local y, soft = batch.y and batch.y:tolist(), batch.soft and batch.soft:tolist()
     local target = y or batch.score and batch.score:tolist() or soft
     if not target then error("top_losses: the source has no labels", 2) end
