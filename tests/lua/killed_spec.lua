@@ -132,6 +132,35 @@ function TestDamaged:test_a_truncated_or_changed_checkpoint_is_named_and_the_one
   end
 end
 
+-- Checkpoints as they were written before there were sums and places inside epochs.
+function TestDamaged:test_a_checkpoint_of_an_earlier_version_goes_on()
+  local whole = self:half {}
+  whole.checkpoint = nil
+  learner.fit(whole)
+  local o = self:half {}
+  o.log = function(record) if record.epoch == 2 then sys.stop() end end
+  o.callbacks = { { before_step = function(_, fit) lu.assertTrue(fit.epoch < 3 or fit.step < 2) end } }
+  o.checkpoint_steps = 1000
+  pcall(learner.fit, o)
+  sys.stop_clear()
+  local all, meta = kooka.load_safetensors(o.checkpoint .. ".previous")
+  lu.assertEquals(meta.epoch, "2")
+  meta.at = nil
+  assert(kooka.save_safetensors(o.checkpoint, all, meta))
+  for _, ending in ipairs { ".sums", ".previous" } do assert(sys.remove(o.checkpoint .. ending)) end
+  local again = self:half {}
+  learner.fit(again)
+  lu.assertEquals(kooka.json.encode(again.model.linear2.weight:tolist()), kooka.json.encode(whole.model.linear2.weight:tolist()))
+end
+
+function TestDamaged:test_another_kind_of_file_is_refused()
+  local o = self:half {}
+  assert(kooka.save_safetensors(o.checkpoint, { weight = kooka.zeros(2) }))
+  lu.assertErrorMsgContains("is not the checkpoint of a fit: its metadata lack epoch", learner.fit, o)
+  assert(kooka.save_safetensors(o.checkpoint, { weight = kooka.zeros(2) }, { epoch = "1", count = "1", history = "[]" }))
+  lu.assertErrorMsgContains("is not the checkpoint of a fit: it holds a tensor 'weight'", learner.fit, o)
+end
+
 function TestDamaged:test_two_damaged_ones_are_an_error_that_names_both()
   local o = self:half {}
   o.log = function(record) if record.epoch == 2 then sys.stop() end end

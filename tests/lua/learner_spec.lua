@@ -128,6 +128,11 @@ function TestFit:test_rates_a_group_each_and_names_of_schedules()
   lu.assertErrorMsgContains("3 rates for 2 groups", learner.fit, line_fit({ 8 }, { lr = { 1, 2, 3 } }))
 end
 
+function TestFit:test_an_option_that_is_not_one_is_named()
+  lu.assertErrorMsgContains("fit has no option 'epoch' (options: accumulate,", learner.fit, line_fit({ 8 }, { epoch = 3 }))
+  lu.assertErrorMsgContains("accumulate is 0", learner.fit, line_fit({ 8 }, { accumulate = 0 }))
+end
+
 function TestFit:test_biases_are_spared_decay_when_asked()
   local o = line_fit({ 8 }, { decay = .1, decay_bias = false })
   local list = groups.build(o.model:groups(), o)

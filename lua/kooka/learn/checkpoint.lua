@@ -148,6 +148,9 @@ local function integer(text) return math.tointeger(tonumber(text)) end
 function checkpoint.load(path, o)
   local all, meta = newest(path, o.say or print)
   if not all then return nil end
+  if not (integer(meta.epoch) and integer(meta.count) and meta.history) then
+    error(path .. " is not the checkpoint of a fit: its metadata lack epoch, count or history", 0)
+  end
   if meta.precision and meta.precision ~= core.precision() then
     error(("%s was computed in %s, this fit uses %s: it cannot go on to the same bits"):format(path, meta.precision,
       core.precision()), 0)
@@ -155,6 +158,7 @@ function checkpoint.load(path, o)
   local parts = { model = {}, optimizer = {}, carried = {} }
   for name, t in pairs(all) do
     local part, rest = name:match("^(%w+)%.(.*)")
+    if not parts[part] then error(("%s is not the checkpoint of a fit: it holds a tensor '%s'"):format(path, name), 0) end
     parts[part][rest] = t
   end
   o.model:load_state(parts.model)

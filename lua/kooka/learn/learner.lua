@@ -1,6 +1,7 @@
 --- learner: fits a model to a source of batches: schedule, clipping, accumulation, averages, callbacks, a bar with the time
 -- left, a table row an epoch, checkpoints inside and behind epochs, and a clean stop.
 local core = require "kooka.core"
+local check_options = require "kooka.options"
 local checkpoint = require "kooka.learn.checkpoint"
 local diagnose = require "kooka.learn.diagnose"
 local groups = require "kooka.learn.groups"
@@ -84,6 +85,11 @@ end
 local function steps_of(source, accumulate, epoch)
   return -(-source:steps(epoch) // accumulate)
 end
+
+local OPTIONS = {}
+for name in ([[model train valid groups rates lr epochs schedule pct div div_final moms momentum cut ratio cycles mult optimizer beta2 eps
+  nesterov since lambd alpha nonmono decay decay_bias clip accumulate label say perplexity log callbacks checkpoint
+  checkpoint_minutes checkpoint_steps precision]]):gmatch("%S+") do OPTIONS[name] = true end
 
 local Fit = {}
 Fit.__index = Fit
@@ -217,7 +223,7 @@ end
 -- One epoch, or what is left of it; answers the record's part that training knows.
 local function run_epoch(fit, inside, carried)
   local source, model = fit.options.train, fit.model
-  local sums, items, before = stats.sums(model), 0, 0
+  local sums, items, before, here = stats.sums(model), 0, 0, 0
   fit.step = 0
   if inside then
     sums:load_state(inside.sums)
@@ -242,7 +248,8 @@ local function run_epoch(fit, inside, carried)
         momentum = fit.momentum, loss = fit.loss, norm = fit.norm }, state)
     end
     check_stop(bar, model, true)
-    bar:step(1, ("loss %.3f"):format(sums.objective / sums.items))
+    here = here + n
+    bar:step(1, ("loss %.3f  %.0f %s/s"):format(sums.objective / sums.items, here / (core.sys.now() - start), source.unit or "item"))
     if fit.stopping then break end
     fit.batches = next_batches(fit, iterator)
   end
@@ -310,6 +317,7 @@ end
 -- "bf16x3" or "auto" (kooka.precision) for this fit; default: the one in use. After Ctrl-C the fit ends at the next step and
 -- raises "interrupted". A loss or gradient that is not finite raises with the step, the batch and the first bad parameter.
 function learner.fit(o)
+  check_options("fit", o, OPTIONS)
   local _ <close> = hold_precision(o.precision, o.say or print)
   local fit = new_fit(o)
   fit:call("before_fit")
