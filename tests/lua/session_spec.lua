@@ -116,6 +116,44 @@ function TestSession:test_the_worst_come_first_and_their_mean_is_the_loss()
   lu.assertStrContains(tostring(l:top_losses(3)), "p(actual)")
 end
 
+function TestSession:test_scores_are_predicted_and_ranked_too()
+  local texts, numbers = {}, {}
+  for i = 1, 40 do texts[i], numbers[i] = ("the bird laughs "):rep(i % 5 + 1), i % 5 end
+  numbers[7] = false
+  local corpus = kooka.try(self.tok:encode_all(texts, { bos = true }))
+  local function source(train)
+    return sources.scores(batches.buckets(corpus, { batch = 8, pad = self.tok.pad, train = train }), numbers)
+  end
+  for _, kind in ipairs { "regressor", "multi_task" } do
+    local model = kooka.nn[kind] { vocab = self.tok:size(), padding = self.tok.pad, embed = 16, hidden = 24, layers = 1, range = { -1, 6 },
+      drop = .1, seed = 3 }
+    local train, valid = source(true), source(false)
+    if kind == "multi_task" then
+      local y = {}
+      for i = 1, 40 do y[i] = i % 5 > 2 and 2 or 1 end
+      train = sources.pairs(train.maker, kooka.tensor(y, "int32"), numbers)
+      valid = sources.pairs(valid.maker, kooka.tensor(y, "int32"), numbers)
+    end
+    local l = learner.new { model = model, train = train, valid = valid, texts = texts, say = function() end }
+    l:fit_one_cycle(2, 1e-2)
+    local r = l.history[2]
+    lu.assertTrue(r.rmse > 0 and r.mae > 0)
+    local all, worst = l:predict_all(), l:top_losses(100)
+    if kind == "regressor" then
+      local sum = 0
+      for i = 1, 40 do sum = sum + (i ~= 7 and (all[i] - numbers[i]) ^ 2 or 0) end
+      lu.assertAlmostEquals(math.sqrt(sum / 39), r.rmse, 1e-4)
+      lu.assertEquals(#worst, 39)
+      lu.assertAlmostEquals(worst[1].loss, (worst[1].predicted - worst[1].actual) ^ 2, 1e-9)
+      lu.assertEquals(worst[1].text, texts[worst[1].place])
+    else
+      lu.assertEquals({ #all[1].prob, type(all[1].score) }, { 2, "number" })
+      lu.assertNotNil(r.accuracy)
+      lu.assertEquals(#worst, 40)
+    end
+  end
+end
+
 function TestSession:test_a_batch_is_shown_as_text()
   local rows = self.l:show_batch(3)
   lu.assertEquals(#rows, 3)

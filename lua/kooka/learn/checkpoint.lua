@@ -100,11 +100,16 @@ function checkpoint.save(path, o)
   for name, t in pairs(moments) do all["optimizer." .. name] = t end
   for name, t in pairs(flatten(o.carried, "", {})) do all["carried." .. name] = t end
   local seed, drawn = core.op_stream():state()
-  must(core.save_safetensors(path .. ".new", all, {
+  local ok, message = core.save_safetensors(path .. ".new", all, {
     epoch = tostring(o.at.epoch), count = tostring(count), stream_seed = tostring(seed), stream_count = tostring(drawn),
     history = list_text(o.at.history), precision = core.precision(), at = encode(o.at.rest or {}),
-  }))
-  commit(path)
+  })
+  if ok then ok, message = pcall(commit, path) end
+  if not ok then
+    sys.remove(path .. ".new")
+    local at, past = message:find(path .. ".new", 1, true)
+    error(at and message:sub(1, at - 1) .. path .. message:sub(past + 1) or message, 0)
+  end
 end
 
 --- checkpoint.finish(path)

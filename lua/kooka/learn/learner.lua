@@ -342,29 +342,36 @@ end
 
 ---- predictions ---------------------------------------------------------------------------------------
 
--- What a model says of a batch: its own predict_batch, else class probabilities.
+-- What a model says of a batch: {prob = [B,C] or nil, score = [B] or nil}.
 local function answers(model, batch)
-  if model.predict_batch then return model:predict_batch(batch) end
-  return core.softmax(model(batch.x, batch.lens))
+  if model.outputs then return model:outputs(batch.x, batch.lens) end
+  return { prob = core.softmax(model(batch.x, batch.lens)) }
 end
 
---- learner.predict(model, source, n[, label]) -> list of n lists of class probabilities, in the order of the maker's rows
--- A model with predict_batch(batch) -> tensor [B] or [B,C] answers that instead (scores of a regression: a list of numbers).
+--- learner.predict(model, source, n[, label]) -> list of n answers, in the order of the maker's rows
+-- Of a classifier lists of class probabilities, of a regressor numbers, of a model with both (its outputs(ids, lens) answers prob
+-- and score) tables {prob = {...}, score =}.
 function learner.predict(model, source, n, label)
   local batches = require "kooka.data.batches"
-  local was, collector = model.training, batches.collector(n)
+  local was, probs, scores = model.training, batches.collector(n), batches.collector(n)
   model:eval()
   local bar <close> = progress.new { label = label or "predict", total = (source:steps()), unit = "step" }
   for _, batch in source:epoch(1) do
     local scope <close> = core.scope()
     if not batch.places then error("predict: the source has no documents to answer for (a language model's?)", 2) end
-    collector:add(batch.places, answers(model, batch))
+    local out = answers(model, batch)
+    if out.prob then probs:add(batch.places, out.prob) end
+    if out.score then scores:add(batch.places, out.score) end
     bar:step()
     check_stop(bar, model, was)
   end
   bar:close()
   model:train(was)
-  return collector:list()
+  if scores.filled == 0 then return probs:list() end
+  if probs.filled == 0 then return scores:list() end
+  local prob, both = probs:list(), {}
+  for i, score in ipairs(scores:list()) do both[i] = { prob = prob[i], score = score } end
+  return both
 end
 
 --- learner.new{model=, train=, valid=nil, ...} -> learner object for the REPL and scripts (kooka.learn.session)

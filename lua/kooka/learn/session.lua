@@ -111,7 +111,7 @@ end
 function Session:validate(source) return learner.validate(self.model, source_or_valid(self, source, "validate")) end
 
 --- l:predict_all([source or texts]) -> list, in the order given
--- Class probabilities (or scores) of each document of a source, of `valid`, or of a list of texts (wants encode).
+-- What learner.predict answers for each document of a source, of `valid`, or of a list of texts (wants encode).
 function Session:predict_all(what)
   local source, n = what, nil
   if type(what) == "table" and type(what[1]) == "string" then
@@ -126,16 +126,22 @@ function Session:predict_all(what)
   return learner.predict(self.model, source, n)
 end
 
---- l:predict(text) -> class, probability, list of all; for a score: the score
--- class: its name where `classes` are known, else its number from 1.
-function Session:predict(text)
-  local p = self:predict_all({ text })[1]
-  if type(p) ~= "table" then return p end
+local function best_of(p)
   local best = 1
   for c = 2, #p do
     if p[c] > p[best] then best = c end
   end
-  return self.classes and self.classes[best] or best, p[best], p
+  return best
+end
+
+--- l:predict(text) -> class, probability, list of all[, score]; of a regressor: the score
+-- class: its name where `classes` are known, else its number from 1.
+function Session:predict(text)
+  local answer = self:predict_all({ text })[1]
+  if type(answer) ~= "table" then return answer end
+  local p = answer.prob or answer
+  local best = best_of(p)
+  return self.classes and self.classes[best] or best, p[best], p, answer.score
 end
 
 ---- looking ------------------------------------------------------------------------------------------
@@ -157,34 +163,50 @@ Losses.__index = Losses
 local function short(v) return type(v) == "number" and tables.number(v, 3) or tostring(v) end
 
 function Losses:__tostring()
-  local rows = {}
+  local rows, columns = {}, { "place", "loss", "actual", "predicted", "p(actual)" }
+  if self[1] and self[1].text then columns[6] = "text" end
   for i, r in ipairs(self) do
-    rows[i] = { r.place, ("%.3f"):format(r.loss), short(r.actual), short(r.predicted), r.probability and ("%.3f"):format(r.probability) or "",
-      r.text and tables.fit((r.text:gsub("%s+", " ")), 80) or "" }
+    rows[i] = { r.place, ("%.3f"):format(r.loss), r.actual and short(r.actual) or "shares", short(r.predicted),
+      r.probability and ("%.3f"):format(r.probability) or "", r.text and tables.fit((r.text:gsub("%s+", " ")), 80) or nil }
   end
-  return tables.text { columns = { "place", "loss", "actual", "predicted", "p(actual)", "text" }, rows = rows }
+  return tables.text { columns = columns, rows = rows }
+end
+
+-- The true label of each document of a batch: class or score, and shares; which of them the model's answer is judged by.
+local function targets_of(batch)
+  local y, soft, score = batch.y and batch.y:tolist(), batch.soft and batch.soft:tolist(), batch.score and batch.score:tolist()
+  if not (y or soft or score) then error("top_losses: the source has no labels", 3) end
+  return y, soft, score
+end
+
+-- One document's line of top_losses.
+local function judged(self, place, answer, y, soft, score)
+  local p = type(answer) == "table" and (answer.prob or answer) or nil
+  local name, r = self.classes or {}, { place = place, text = self.texts and self.texts[place] }
+  if not p then
+    r.loss, r.actual, r.predicted = loss_of(answer, score), score, answer
+    return r
+  end
+  local best = best_of(p)
+  r.predicted, r.loss = name[best] or best, loss_of(p, y, soft)
+  if y then r.actual, r.probability = name[y] or y, p[y] end
+  return r
 end
 
 --- l:top_losses(n[, source]) -> list of {place=, loss=, actual=, predicted=, probability=, text=}
--- The n documents with the largest true loss, worst first (probability: of the actual class); tostring() is a table.
--- For classifiers and scores; a language model has no documents to rank.
+-- The n documents with the largest true loss, worst first (probability: of the actual class): -log p of the class, cross-entropy
+-- with the shares, or the squared error of a regressor's score; documents without a label (class 0) are passed over.
+-- tostring() is a table. A language model has no documents to rank.
 function Session:top_losses(n, source)
   source = source_or_valid(self, source, "top_losses")
   local answers, list = self:predict_all(source), setmetatable({}, Losses)
   for _, batch in source:epoch(1) do
-    local y, soft = batch.y and batch.y:tolist(), batch.soft and batch.soft:tolist()
-    local target = y or batch.score and batch.score:tolist() or soft
-    if not target then error("top_losses: the source has no labels", 2) end
+    local y, soft, score = targets_of(batch)
+    local weight = batch.weight and batch.weight:tolist()
     for i, place in ipairs(batch.places:tolist()) do
-      local p, best = answers[place], nil
-      if type(p) == "table" then
-        best = 1
-        for c = 2, #p do best = p[c] > p[best] and c or best end
+      if not (y and y[i] == 0) and not (weight and weight[i] == 0) then
+        list[#list + 1] = judged(self, place, answers[place], y and y[i], soft and soft[i], score and score[i])
       end
-      local name = self.classes or {}
-      list[#list + 1] = { place = place, loss = loss_of(p, target[i], not y and soft and soft[i]), text = self.texts and self.texts[place],
-        actual = y and best and (name[y[i]] or y[i]) or not soft and target[i] or nil, predicted = best and (name[best] or best) or p,
-        probability = best and y and p[y[i]] or nil }
     end
   end
   table.sort(list, function(a, b) return a.loss > b.loss or a.loss == b.loss and a.place < b.place end)
