@@ -76,6 +76,9 @@ for _, kind in ipairs { { "tests/c", "" }, { "tests/double", "double_" }, { "tes
     add(source, "exec env CMOCKA_MESSAGE_OUTPUT=TAP " .. quote(program))
   end
 end
+for _, source in ipairs(find("tests/fuzz", "fuzz_*.c")) do
+  add(source, "exec " .. quote(("%s/fuzz/%s"):format(build, source:match("([^/]+)%.c$"))))
+end
 if not options.asan then
   for _, spec in ipairs(find("tests/tools", "*_spec.lua")) do
     add(spec, ("exec env LUAUNIT_OUTPUT=TAP %s %s"):format(lua, quote(spec)))

@@ -58,3 +58,22 @@ ARM64     = aarch64-linux-gnu-gcc
 ARM64_SRC = $(sort $(wildcard $(addprefix runtime/,$(addsuffix /*.c,base tensor linalg op grad)))) $(O)/gen/ops.c
 test-arm64: $(O)/gen/ops.c ## products and LSTM on arm64's NEON, cross-compiled, under qemu-user (skipped where they are missing)
 	@sh tests/arm64/run.sh "$(ARM64)" $(B)/arm64 $(ARM64_SRC)
+
+# tests/fuzz/fuzz_*.c: readers of files from elsewhere, always under the sanitizers, with a loop of damaged inputs of their own.
+# By hand: build/fuzz/fuzz_x FILE, or --from K --count N; with clang: make fuzz-libfuzzer, then build/fuzz/libfuzzer_x FOLDER.
+FUZZ         = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_SRC     = $(sort $(wildcard runtime/base/*.c runtime/tensor/*.c)) $(addprefix runtime/data/,zip.c pickle.c pickle_call.c pickle_global.c torch_file.c)
+FUZZ_FLAGS   = -std=gnu11 -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined -DKK_NO_CLONES -Iruntime -Itests/fuzz
+FUZZ_OBJ     = $(patsubst runtime/%.c,$(B)/obj-fuzz/%.o,$(FUZZ_SRC))
+$(B)/obj-fuzz/%.o: runtime/%.c
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_FLAGS) -MMD -c -o $@ $<
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_OBJ) -lz -lm -ldl -lpthread
+-include $(shell find $(B)/obj-fuzz -name '*.d' 2>/dev/null)
+test-build: $(FUZZ)
+fuzz-libfuzzer:
+	@mkdir -p $(B)/fuzz
+	for x in $(notdir $(FUZZ)); do clang $(FUZZ_FLAGS) -fsanitize=fuzzer -DKK_LIBFUZZER -o $(B)/fuzz/lib$$x tests/fuzz/$$x.c $(FUZZ_SRC) -lz -lm -ldl -lpthread || exit 1; done
+.PHONY: fuzz-libfuzzer

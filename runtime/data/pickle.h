@@ -28,7 +28,11 @@ typedef enum kk_pglobal {
   KK_G_CALLS, KK_G_TENSOR = KK_G_CALLS, KK_G_TENSOR_V2, KK_G_PARAMETER,
 } kk_pglobal;
 
-typedef struct kk_pname { const char *module, *name; kk_pglobal g; const char *dtype; } kk_pname;   /* dtype of a storage, as in safetensors */
+typedef struct kk_pname {
+  const char *module, *name;
+  kk_pglobal g;
+  const char *dtype;          /* of a storage, as in safetensors */
+} kk_pname;
 
 typedef uint32_t kk_pref;     /* a value: index into kk_pickle.v */
 

@@ -75,7 +75,8 @@ static kk_status call_numpy_scalar(kk_pvm *m, const kk_pname *g, kk_pref args, k
   const kk_pvalue *a = call_value(m, args);
   if (a->u.c.n != 2) return call_bad(m, g);
   const kk_pvalue *type = call_value(m, a->u.c.p[0]), *bytes = call_value(m, a->u.c.p[1]);
-  if (type->kind != KK_P_CALL || call_value(m, type->u.pair.a)->u.g->g != KK_G_NUMPY_DTYPE || bytes->kind != KK_P_BYTES) return call_bad(m, g);
+  if (type->kind != KK_P_CALL || bytes->kind != KK_P_BYTES) return call_bad(m, g);
+  if (call_value(m, type->u.pair.a)->u.g->g != KK_G_NUMPY_DTYPE) return call_bad(m, g);
   const kk_pvalue *dtype = call_value(m, type->u.pair.b);
   if (dtype->u.c.n < 1) return call_bad(m, g);
   const kk_pvalue *name = call_value(m, dtype->u.c.p[0]);

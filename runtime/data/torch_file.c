@@ -53,22 +53,21 @@ static kk_status torch_storage(const reader *r, const kk_pvalue *id, kk_torch_st
 /* Every storage that the pickle names, once; the values that name it get its number. */
 static kk_status torch_storages(const reader *r) {
   kk_torch_file *f = r->f;
-  uint32_t n = 0, i = 0;
+  uint32_t n = 0, filled = 0, kinds = 0;
   kk_status st = KK_OK;
-  for (i = 0; i < f->pickle.n; i++) n += f->pickle.v[i].kind == KK_P_PERSISTENT;
+  for (uint32_t i = 0; i < f->pickle.n; i++) n += f->pickle.v[i].kind == KK_P_PERSISTENT;
   if (n > MOST) return torch_bad(r, "the pickle names more than a million storages");
   wanted *w = kk_calloc(n * sizeof *w);
   f->storages = kk_calloc(n * sizeof *f->storages);
   f->nstorages = n;                         /* for the size of the block until all is well */
   if (!w || !f->storages) st = kk_fail(r->e, KK_ENOMEM, "%s: out of memory", r->path);
-  for (uint32_t at = n = 0; at < f->pickle.n && !st; at++) {
+  for (uint32_t at = 0; at < f->pickle.n && !st; at++) {
     if (f->pickle.v[at].kind != KK_P_PERSISTENT) continue;
-    st = torch_storage(r, &f->pickle.v[f->pickle.v[at].u.pair.a], &w[n].s);
-    w[n++].at = at;
+    st = torch_storage(r, &f->pickle.v[f->pickle.v[at].u.pair.a], &w[filled].s);
+    w[filled++].at = at;
   }
   if (!st) qsort(w, n, sizeof *w, torch_by_key);
-  uint32_t kinds = 0;
-  for (i = 0; i < n && !st; i++) {
+  for (uint32_t i = 0; i < n && !st; i++) {
     kk_torch_storage *last = kinds ? &f->storages[kinds - 1] : NULL;
     if (!last || torch_compare_key(last, &w[i].s) != 0) f->storages[kinds++] = w[i].s;
     else if (last->raw != w[i].s.raw || last->n != w[i].s.n)

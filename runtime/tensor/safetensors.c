@@ -183,6 +183,7 @@ static kk_status st_grow(parser *s, void **p, int64_t *cap, int64_t n, size_t si
   int64_t want = *cap ? 2 * *cap : 32;
   void *q;
   if (n < *cap) return KK_OK;
+  if (n >= KK_ST_MAX_ITEMS) return st_bad(s, "more than a million entries");
   q = kk_realloc(*p, (size_t)*cap * size, (size_t)want * size);
   if (!q) return kk_fail(s->e, KK_ENOMEM, "%s: out of memory", s->path);
   *p = q;

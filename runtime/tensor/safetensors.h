@@ -35,6 +35,7 @@ typedef struct kk_st_file {
 } kk_st_file;
 
 enum { KK_ST_MAX_HEADER = 100000000 };         /* the cap of the reference implementation */
+enum { KK_ST_MAX_ITEMS = 1 << 20 };            /* tensors, and metadata: a header of that size could have 16 times as many */
 
 /* KK_EIO, or KK_EFORMAT for a header that lies, holes or overlaps in the data, duplicate names. */
 kk_status kk_st_open(const char *path, kk_st_file *f, kk_err *e);

@@ -210,6 +210,46 @@ static void a_huge_header_length_is_refused_before_anything_is_allocated(void **
   assert_int_equal(kk_mem_peak(), before);
 }
 
+/* The grammar has no place for nesting, so that no header can make the reader go deep. */
+static void deep_nesting_is_refused_where_it_begins(void **state) {
+  (void)state;
+  enum { DEEP = 1000000 };
+  static const char *const begins[] = {"{\"a\":", "{\"a\":{\"shape\":", "{\"__metadata__\":{\"a\":"};
+  char *bytes = kk_alloc(DEEP + 64);
+  kk_st_file f;
+  kk_err e;
+  for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+    for (int list = 0; list < 2; list++) {
+      uint64_t n = DEEP;
+      memset(bytes + 8, list ? '[' : '{', DEEP);
+      memcpy(bytes, &n, 8);
+      memcpy(bytes + 8, begins[i], strlen(begins[i]));
+      write_bytes(bytes, DEEP + 8);
+      assert_int_equal(kk_st_open(path, &f, &e), KK_EFORMAT);
+      assert_non_null(strstr(e.msg, "header, byte "));
+    }
+  kk_free(bytes, DEEP + 64);
+}
+
+/* Six bytes an entry, 32 in memory: the count is limited, so that 100 MB of header do not take gigabytes. */
+static void huge_counts_of_entries_are_refused(void **state) {
+  (void)state;
+  static const char begin[] = "{\"__metadata__\":{", entry[] = "\"\":\"\",";
+  const size_t entries = KK_ST_MAX_ITEMS + 1, size = 8 + sizeof begin + entries * (sizeof entry - 1);
+  char *bytes = kk_alloc(size);
+  uint64_t n = size - 8;
+  kk_st_file f;
+  kk_err e;
+  memcpy(bytes, &n, 8);
+  memset(bytes + 8, ' ', size - 8);
+  memcpy(bytes + 8, begin, sizeof begin - 1);
+  for (size_t i = 0; i < entries; i++) memcpy(bytes + 8 + sizeof begin - 1 + i * (sizeof entry - 1), entry, sizeof entry - 1);
+  write_bytes(bytes, size);
+  assert_int_equal(kk_st_open(path, &f, &e), KK_EFORMAT);
+  assert_non_null(strstr(e.msg, "more than a million entries"));
+  kk_free(bytes, size);
+}
+
 /* Opens and loads everything that opens; the answer only has to be an answer. */
 static int try_safetensors(void) {
   kk_st_file f;
@@ -370,6 +410,8 @@ int main(void) {
     cmocka_unit_test(headers_of_the_format_are_accepted),
     cmocka_unit_test(headers_that_lie_are_refused),
     cmocka_unit_test(a_huge_header_length_is_refused_before_anything_is_allocated),
+    cmocka_unit_test(deep_nesting_is_refused_where_it_begins),
+    cmocka_unit_test(huge_counts_of_entries_are_refused),
     cmocka_unit_test(damaged_safetensors_never_crash),
     cmocka_unit_test(damaged_npy_never_crashes),
     cmocka_unit_test(narrow_floats_are_widened),

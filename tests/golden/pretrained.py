@@ -8,7 +8,7 @@ optimizer (fastai's save_model), its encoder alone (what save_encoder writes), a
 plain PyTorch one under fastai v1's names (fastai's own needs CUDA). tensors.pth has what a view can be; big.pth is the same
 with its numbers turned around, as a big-endian machine writes them; itos*.pkl are word lists in every protocol of pickle.
 """
-import os, pickle, shutil, zipfile
+import collections, json, os, pickle, shutil, struct, zipfile
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -146,6 +146,42 @@ with zipfile.ZipFile(path("tensors.pth")) as z, zipfile.ZipFile(path("big.pth"),
             n = widths[key]
             data = b"".join(data[i:i + n][::-1] for i in range(0, len(data), n))
         big.writestr(it.filename, data)
+
+# ---- what the fuzz targets begin with (tests/fuzz)
+values = {"a": [1, -2, 300, 70000, 2 ** 40, -2 ** 70, True, None, 2.5, "\u00e9\U0001f602", b"\0\xff"], ("t", 1): {1, 2}, "e": ((), [], {}),
+          "o": collections.OrderedDict([("x", 1)]), "f": frozenset([3]), "n": np.float64(.5), "s": "same" * 80}
+values["again"] = values["a"]
+for p in (0, 2, 5):
+    with open(path("values%d.pkl" % p), "wb") as f:
+        pickle.dump(dict(values, a=values["a"][:5], again=[]) if p == 0 else values, f, protocol=p)
+with zipfile.ZipFile(path("lm_bwd_opt.pth")) as z, open(path("model_opt.pkl"), "wb") as f:
+    f.write(z.read("lm_bwd_opt/data.pkl"))
+with zipfile.ZipFile(path("zip64.zip"), "w") as z:
+    for name in ("a", "b/c"):
+        with z.open(zipfile.ZipInfo(name), "w", force_zip64=True) as f:
+            f.write(name.encode() * 9)
+zip64 = open(path("zip64.zip"), "rb").read()     # Python writes the big numbers only for big files: put them there
+at, end = zip64.index(b"PK\1\2"), zip64.index(b"PK\5\6")
+directory = b""
+for k in range(2):
+    name_n = struct.unpack_from("<H", zip64, at + 28)[0]
+    size, packed, offset = *struct.unpack_from("<II", zip64, at + 20), struct.unpack_from("<I", zip64, at + 42)[0]
+    directory += (zip64[at:at + 20] + b"\xff" * 8 + zip64[at + 28:at + 30] + struct.pack("<H", 28) + zip64[at + 32:at + 42] + b"\xff" * 4
+                  + zip64[at + 46:at + 46 + name_n] + struct.pack("<HHQQQ", 1, 24, size, packed, offset))
+    at += 46 + name_n
+begin = zip64.index(b"PK\1\2")
+tail = struct.pack("<IQHHIIQQQQ", 0x06064b50, 44, 45, 45, 0, 0, 2, 2, len(directory), begin)
+tail += struct.pack("<IIQI", 0x07064b50, 0, begin + len(directory), 1) + struct.pack("<IHHHHIIH", 0x06054b50, 0, 0, 0xffff, 0xffff, 0xffffffff, 0xffffffff, 0)
+open(path("zip64.zip"), "wb").write(zip64[:begin] + directory + tail)
+zipfile.ZipFile(path("zip64.zip")).testzip()
+def safetensors(header, data):
+    header = json.dumps(header, ensure_ascii=False).encode()
+    return struct.pack("<Q", len(header)) + header + data
+open(path("small.safetensors"), "wb").write(safetensors({"__metadata__": {"format": "pt", "e": "\u00e9\n"},
+    "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "b": {"dtype": "I64", "shape": [1], "data_offsets": [24, 32]}}, bytes(32)))
+open(path("odd.safetensors"), "wb").write(safetensors({"h": {"dtype": "F16", "shape": [], "data_offsets": [0, 2]},
+    "z": {"dtype": "BF16", "shape": [0, 9], "data_offsets": [2, 2]}, "u": {"dtype": "BOOL", "shape": [3, 1, 1], "data_offsets": [2, 5]},
+    "c": {"dtype": "C64", "shape": [1], "data_offsets": [5, 13]}}, bytes(13)))
 
 with open(os.path.join(here, "pretrained.lua"), "w") as f:
     f.write("-- pretrained.lua: made by `python3 tests/golden/pretrained.py`, torch %s, fastai %s. Do not edit.\nreturn {\n" % (torch.__version__, fastai.__version__))
