@@ -135,14 +135,16 @@ local function checked(probs, labels, o)
   if o.fold and #o.fold ~= #probs then error(("calibrate: %d predictions but %d folds"):format(#probs, #o.fold), 3) end
 end
 
--- Fold of each row: as given, or each class's rows in turn.
+-- Fold of each row: as given, or in turn through the rows of one class after the other.
 local function folds_of(labels, o)
   if o.fold then return o.fold end
-  local seen, fold = {}, {}
-  for i, y in ipairs(labels) do
-    seen[y] = (seen[y] or 0) + 1
-    fold[i] = (seen[y] - 1) % (o.folds or 5) + 1
-  end
+  local rows, fold = {}, {}
+  for i = 1, #labels do rows[i] = i end
+  table.sort(rows, function(a, b)
+    if labels[a] ~= labels[b] then return labels[a] < labels[b] end
+    return a < b
+  end)
+  for k, i in ipairs(rows) do fold[i] = (k - 1) % (o.folds or 5) + 1 end
   return fold
 end
 
@@ -158,7 +160,7 @@ local function cross_fitted(fit, probs, labels, fold)
     for i = 1, #probs do
       if fold[i] ~= f then p[#p + 1], y[#y + 1] = probs[i], labels[i] end
     end
-    if #p == 0 then error("calibrate: all rows are in one fold", 4) end
+    if #p == 0 then error("calibrate: all rows are in one fold: nothing is left to fit on", 3) end
     local calibration = fit(p, y)
     for k, i in ipairs(rows) do own[k] = probs[i] end
     for k, row in ipairs(calibrate.apply(calibration, own)) do out[rows[k]] = row end
