@@ -115,7 +115,7 @@ function cache.perplexity(network, corpus, o)
   if corpus:tokens() < 2 then error("cache: the corpus has fewer than two tokens", 2) end
   local was = network.training
   network:eval()
-  local mode <close> = setmetatable({}, { __close = function() network:train(was) end })
+  local _ <close> = setmetatable({}, { __close = function() network:train(was) end })
   local sums, plain, past = {}, 0, {}
   for k in ipairs(c.theta) do
     sums[k] = {}

@@ -219,7 +219,7 @@ end
 function Generation:next()
   if self.left == 0 or self.made >= self.o.tokens then return nil end
   local o, tok = self.o, self.tok
-  local mode <close> = evaluation(self.network)
+  local _ <close> = evaluation(self.network)
   local scope <close> = core.scope()
   local logits, state
   if self.state then logits, state = later_logits(self) else logits, state = first_logits(self) end
@@ -317,13 +317,13 @@ end
 
 local function beam_search(network, tok, o)
   local ids, ban = prompt_ids(tok, o), banned(tok, o)
-  local mode <close> = evaluation(network)
+  local _ <close> = evaluation(network)
   local b = { prompt = #ids, done = {}, live = { { ids = ids, logp = 0 } } }
   ban = #ban > 0 and core.tensor(ban, "int32"):keep() or nil
   local state
   for step = 1, o.tokens do
     local scope <close> = core.scope()
-    local x, rows = nil, {}
+    local rows, x = {}, nil
     for r, beam in ipairs(b.live) do rows[r] = beam.ids end
     if step == 1 then
       x = core.tensor(ids, "int32"):reshape(#ids, 1)

@@ -101,7 +101,7 @@ function Model:predict(texts, o)
   local corpus = self:encode(texts)
   local n, src = #corpus, source(self, corpus, nil, o)
   local probs, scores = batches.collector(n), batches.collector(n)
-  local mode <close> = evaluation(self.network)
+  local _ <close> = evaluation(self.network)
   local bar <close> = o.bar ~= false and progress.new { label = "predict", total = (src:steps()), unit = "step" } or nil
   for _, batch in src:epoch(1) do
     local scope <close> = core.scope()
@@ -124,7 +124,7 @@ function Model:predict_one(text, o)
   if cleaned then ids, message = self.tokenizer:encode(cleaned, { bos = true }) end
   if not ids then error(message, 2) end
   if #ids > MAX_LEN then ids = table.move(ids, #ids - MAX_LEN + 1, #ids, 1, {}) end
-  local mode <close> = evaluation(self.network)
+  local _ <close> = evaluation(self.network)
   local scope <close> = core.scope()
   local out = outputs(self.network, core.tensor(ids, "int32"):reshape(#ids, 1), core.tensor({ #ids }, "int32"))
   return shaped(self, out.prob and out.prob:tolist(), out.score and out.score:tolist(), o and o.raw)[1]

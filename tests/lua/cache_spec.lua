@@ -1,6 +1,5 @@
 --- cache_spec: the neural cache against a plain loop, over pieces of any length, and where it must help.
 local lu = require "luaunit"
-local cache = require "kooka.cache"
 local kooka = require "kooka"
 local model = require "kooka.model"
 local nn = require "kooka.nn"

@@ -239,11 +239,11 @@ end
 
 function TestTexts:test_the_carried_state_gives_what_reading_everything_anew_gives()
   for _, cell in ipairs { "lstm", "qrnn" } do
-    for _, softmax in ipairs { "full", "adaptive" } do
-      local m = self:model(cell, { softmax = softmax, cutoffs = softmax == "adaptive" and { 20, 40 } or nil })
+    for _, kind in ipairs { "full", "adaptive" } do
+      local m = self:model(cell, { softmax = kind, cutoffs = kind == "adaptive" and { 20, 40 } or nil })
       local got = m:generate { prompt = "the bird", tokens = 15, temperature = 0, stop = false, n = 2 }
       local want = slow_greedy(m, "the bird", 15)
-      lu.assertEquals(got[1].ids, want, cell .. " " .. softmax)
+      lu.assertEquals(got[1].ids, want, cell .. " " .. kind)
       lu.assertEquals(got[2].ids, want)
     end
   end
