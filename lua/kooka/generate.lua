@@ -323,15 +323,9 @@ local function beam_search(network, tok, o)
   local state
   for step = 1, o.tokens do
     local scope <close> = core.scope()
-    local rows, x = {}, nil
-    for r, beam in ipairs(b.live) do rows[r] = beam.ids end
-    if step == 1 then
-      x = core.tensor(ids, "int32"):reshape(#ids, 1)
-    else
-      local last = {}
-      for r, row in ipairs(rows) do last[r] = row[#row] end
-      x = core.tensor({ last }, "int32")
-    end
+    local rows, last = {}, {}
+    for r, beam in ipairs(b.live) do rows[r], last[r] = beam.ids, beam.ids[#beam.ids] end
+    local x = step == 1 and core.tensor(ids, "int32"):reshape(#ids, 1) or core.tensor({ last }, "int32")
     local logits, new = read(network, x, state)
     local live = extended(b, log_probabilities(logits, rows, ban, o), o, tok)
     local from = {}

@@ -8,8 +8,8 @@ local stored = (arg[0]:match "^(.*)/lua/[^/]*$" or "tests") .. "/golden/checkpoi
 
 local function language_model(cell, softmax)
   local tok = kooka.try(kooka.text.tokenizer.load(stored .. "qrnn_language_model/tokenizer.model"))
-  local config = { kind = "language_model", vocab = tok:size(), padding = tok.pad, cell = cell, embed = 8, hidden = 12, layers = 2, seed = 7,
-    softmax = softmax, cutoffs = softmax == "adaptive" and { 10, 20 } or nil }
+  local config = { kind = "language_model", vocab = tok:size(), padding = tok.pad, cell = cell, embed = 8, hidden = 12,
+    layers = 2, seed = 7, softmax = softmax, cutoffs = softmax == "adaptive" and { 10, 20 } or nil }
   local m = model.new { network = nn.language_model(config):eval(), tokenizer = tok, config = config }
   for _, p in ipairs(m.network:parameters()) do p:copy_((p * 5):detach()) end
   return m
