@@ -341,12 +341,14 @@ TestBeams = {}
 function TestBeams:test_a_beam_wide_enough_finds_the_best_texts_there_are()
   local m = kooka.try(model.load(stored .. "qrnn_language_model"))
   for _, p in ipairs(m.network:parameters()) do p:copy_((p * 3):detach()) end
-  for _, alpha in ipairs { 0, 1 } do
-    local want = all_texts(m, 2, alpha)
-    local got = m:generate { beams = 2000, n = 5, tokens = 2, length_penalty = alpha }
+  for _, alpha in ipairs { 0, 1, 2 } do
+    if alpha == 2 then m.network.bias[m.tokenizer.bos], m.network.bias[m.tokenizer.eos] = -1e4, -1e4 end      -- none ends early
+    local want = all_texts(m, 3, alpha)
+    local got = m:generate { beams = 2000, n = 5, tokens = 3, length_penalty = alpha }
     for i = 1, 5 do
       lu.assertAlmostEquals(got[i].score, want[i].score, 1e-4)
       lu.assertEquals(got[i].ids, want[i].ids)
+      if alpha == 2 then lu.assertEquals(#got[i].ids, 3) end
     end
   end
 end
