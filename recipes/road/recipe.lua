@@ -196,11 +196,11 @@ return {
     local told = generated and "This community is GENERATED: nobody in it is real, and everybody's true taste is known."
       or ("Messages and likes from %s."):format(p.source == "x" and "X" or p.data)
     run:say("%s", told)
-    if p.source == "csv" then run:data(p.data) end
-    if p.source == "archive" then run:data(p.data, { only = "%.js$" }) end      -- not the pictures and films
-    if p.source == "archive" and p.others ~= "" then run:data(p.others) end
     if p.source ~= "csv" then run:stage("collect", function() return collect(run, p) end) end
     local d, ids = read(run, p)
+    if p.source == "csv" then run:data(p.data) end
+    if p.source == "archive" then run:data(p.data, { only = "%.js$" }) end      -- not the pictures and films
+    if p.source == "archive" then run:data(p.others) end
     if #d.labels == 0 then error("no likes were collected: nothing to learn from", 0) end
     personal.need(d, p.min)
     local rows_truth, texts_truth = truth(run, p, d, ids)
