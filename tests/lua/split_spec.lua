@@ -220,4 +220,68 @@ function TestRealPeople.test_votes_split_by_text_for_every_person()
   lu.assertTrue(short <= 2)
 end
 
+TestJoin = {}
+
+function TestJoin.test_rows_that_share_any_key_are_one_group()
+  local users = {"a", "a", "b", "c", "d", "e"}
+  local texts = {"1", "2", "2", "3", "4", "4"}
+  local g, about = split.join(users, texts)
+  lu.assertEquals(g, {1, 1, 1, 2, 3, 3})               -- a and b share text 2, d and e share text 4
+  lu.assertEquals(about.groups, 3)
+  lu.assertEquals(about.largest, 3)
+  lu.assertEquals(split.join({"x", "y", "x"}), {1, 2, 1})
+  lu.assertEquals(split.join({false, false, "u"}, {"p", "q", "p"}), {1, 2, 1})
+  lu.assertErrorMsgContains("keys 2 have 1", split.join, {1, 2}, {1})
+  lu.assertErrorMsgContains("row 2 has no key in list 2", split.join, {1, 2, 3}, {1, nil, 3})
+end
+
+function TestJoin.test_a_long_chain_is_one_group()
+  local a, b = {}, {}
+  for i = 1, 2000 do a[i], b[i] = (i + 1) // 2, i // 2 end
+  local _, about = split.join(a, b)
+  lu.assertEquals(about.groups, 1)
+  lu.assertEquals(about.share, 1)
+end
+
+--- Users, texts with near duplicates: neither a user nor a text stands on both sides, and classes keep their shares.
+function TestJoin.test_folds_by_user_and_near_duplicate_text_are_clean_and_fair()
+  local stream, y, users, texts = require("kooka").random("split_spec", 2), {}, {}, {}
+  for i = 1, 1200 do
+    users[i] = "u" .. stream:below(400)
+    y[i] = stream:uniform() < .3 and 2 or 1
+    texts[i] = "Chiste numero " .. i
+    if i % 60 == 0 then texts[i] = "RT @x: chiste NUMERO " .. (i - stream:below(50)) .. " !!" end
+  end
+  local keys = leaks.keys(texts)
+  local groups, about = split.join(users, keys)
+  lu.assertTrue(about.share < .1, about.text)
+  local parts = split.kfold(y, {k = 5, seed = 4, groups = groups})
+  local total = 0
+  for _, s in ipairs(parts) do
+    assert_partition(s, 1200)
+    lu.assertEquals(#leaks.find(s, texts), 0)
+    local side = {}
+    for _, row in ipairs(s.train) do side[users[row]] = true end
+    for _, row in ipairs(s.valid) do lu.assertNil(side[users[row]]) end
+    local c = s:counts(y).valid
+    lu.assertAlmostEquals(c[2] / (c[1] + c[2]), .3, .04)
+    total = total + #s.valid
+  end
+  lu.assertEquals(total, 1200)
+  local folds = split.folds(parts)
+  for k, s in ipairs(parts) do
+    for _, row in ipairs(s.valid) do lu.assertEquals(folds[row], k) end
+  end
+  -- users alone let a duplicate through: the test can fail
+  local leaking = 0
+  for _, s in ipairs(split.kfold(y, {k = 5, seed = 4, groups = users})) do leaking = leaking + #leaks.find(s, texts) end
+  lu.assertTrue(leaking > 0)
+end
+
+function TestJoin.test_one_group_of_most_rows_is_refused()
+  local y, groups = {}, {}
+  for i = 1, 100 do y[i], groups[i] = i % 2 + 1, i <= 60 and "all" or i end
+  lu.assertErrorMsgContains("one group holds 60 of 100 rows", split.kfold, y, {k = 5, groups = groups})
+end
+
 os.exit(lu.LuaUnit.run())

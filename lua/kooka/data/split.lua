@@ -92,6 +92,60 @@ function split.given(train, valid)
   return make(table.move(train, 1, #train, 1, {}), table.move(valid, 1, #valid, 1, {}))
 end
 
+--- join(keys, keys, ...) -> groups, about
+-- Groups for a split that must respect several keys at once: rows that share any key (a user, a near duplicate's key from
+-- kooka.data.leaks.keys, a conversation) fall into one group, also over a chain of rows. Each argument is a list with one key
+-- a row; false ties a row to nothing. The groups are numbers from 1 in order of appearance, for `groups =` of holdout and
+-- kfold. about: {groups, largest (rows of the largest), share (of all rows), text}: joins of many keys can grow into one group
+-- of nearly all rows, and then no split keeps them apart and stays fair: look at share.
+function split.join(...)
+  local lists = {...}
+  if #lists == 0 then error("split.join: expected one list of keys or more", 2) end
+  for k = 1, #lists do lists[k] = as_list(lists[k], "keys " .. k) end
+  local n, parent = #lists[1], {}
+  for k, list in ipairs(lists) do
+    if #list ~= n then error(("split.join: keys 1 have %d rows but keys %d have %d"):format(n, k, #list), 2) end
+  end
+  for i = 1, n do parent[i] = i end
+  local function root(i)
+    while parent[i] ~= i do
+      parent[i] = parent[parent[i]]
+      i = parent[i]
+    end
+    return i
+  end
+  for k, list in ipairs(lists) do
+    local first = {}
+    for i = 1, n do
+      local key = list[i]
+      if key == nil then error(("split.join: row %d has no key in list %d (false ties it to nothing)"):format(i, k), 2) end
+      if key ~= false then
+        local j = first[key]
+        if not j then
+          first[key] = i
+        else
+          local a, b = root(i), root(j)
+          parent[math.max(a, b)] = math.min(a, b)
+        end
+      end
+    end
+  end
+  local groups, number, size, count, largest = {}, {}, {}, 0, 0
+  for i = 1, n do
+    local r = root(i)
+    if not number[r] then
+      count = count + 1
+      number[r], size[r] = count, 0
+    end
+    groups[i] = number[r]
+    size[r] = size[r] + 1
+    largest = math.max(largest, size[r])
+  end
+  local share = n > 0 and largest / n or 0
+  return groups, {groups = count, largest = largest, share = share,
+    text = ("%d rows in %d groups; the largest has %d rows (%.1f %%)"):format(n, count, largest, 100 * share)}
+end
+
 --- Rows by group, in a random order with the larger groups first: {rows =, count = {[label] = n}}.
 local function make_groups(labels, keys, stream)
   local order, groups, by_key = stream:shuffle(#labels), {}, {}
@@ -231,7 +285,8 @@ function split.holdout(labels, options)
 end
 
 --- kfold(labels[, {k = 5, seed = 1, groups =}]) -> list of k splits
--- Stratified cross-validation; every row is held out exactly once. `groups` as in `holdout`; there must be k of them.
+-- Stratified cross-validation; every row is held out exactly once. `groups` as in `holdout` (`join` for several keys); there
+-- must be k of them, and none with more than half of the rows.
 function split.kfold(labels, options)
   local o = options or {}
   labels = as_list(labels, "labels")
@@ -240,11 +295,28 @@ function split.kfold(labels, options)
   if math.type(k) ~= "integer" or k < 2 then error(("split.kfold: k is %s, expected an integer of 2 or more"):format(tostring(k)), 2) end
   local groups = make_groups(encode(labels), o.groups, core.random("split.kfold", o.seed or 1))
   if #groups < k then error(("split.kfold: %d groups for %d folds"):format(#groups, k), 2) end
+  if #groups[1].rows > #labels / 2 then
+    error(("split.kfold: one group holds %d of %d rows: the fold that has it would be judged by the rest, and no other fold could "
+      .. "learn without it"):format(#groups[1].rows, #labels), 2)
+  end
   local shares, out = {}, {}
   for i = 1, k do shares[i] = 1 / k end
   local folds = deal(groups, shares)
   for i = 1, k do
     out[i] = make(rows_of(folds, i), rows_of(folds, nil, i), {fold = i, k = k, seed = o.seed or 1})
+  end
+  return out
+end
+
+--- folds(splits) -> list
+-- The fold (1, 2, ...) in which each row is held out by the splits of `kfold`.
+function split.folds(splits)
+  local out = {}
+  for k, s in ipairs(splits) do
+    for _, row in ipairs(s.valid) do
+      if out[row] then error(("split.folds: row %d is held out in fold %d and in fold %d"):format(row, out[row], k), 2) end
+      out[row] = k
+    end
   end
   return out
 end
