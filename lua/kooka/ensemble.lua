@@ -247,8 +247,8 @@ local function compare(result, scores, best, labels, classes, o)
     return { difference = m, metric = "log_loss", text = ("log_loss of the ensemble minus %s is %+.4f [%+.4f, %+.4f]"):format(
       result.members[best].name, m.value, m.low or m.value, m.high or m.value) }
   end
-  local p = eval.paired(a.centred or result.prob, b.centred or result.members[best].prob, labels, { metric = o.metric, resamples = o.resamples,
-    seed = o.seed or 1, groups = o.groups, names = { "the ensemble", result.members[best].name } })
+  local p = eval.paired(a.centred or result.prob, b.centred or result.members[best].prob, labels, { metric = o.metric,
+    resamples = o.resamples, seed = o.seed or 1, groups = o.groups, names = { "the ensemble", result.members[best].name } })
   return { difference = p.differences[o.metric] or p.log_loss, metric = o.metric, verdict = p.verdict, text = p.text, paired = p }
 end
 

@@ -21,7 +21,7 @@ local function sorted_keys(t)
 end
 
 local function clean(text)
-  return (tostring(text):gsub("^.*/([^/]+)/*$", "%1"):gsub("[^%w._-]", "_"):sub(1, 24))
+  return (tostring(text):gsub("^.*/([^/]+)/*$", "%1"):gsub("[^%w._=-]", "_"):sub(1, 24))
 end
 
 -- lr=0.01,drop=0.5
@@ -92,6 +92,8 @@ end
 local Sweep = {}
 Sweep.__index = Sweep
 
+--- sweep:save()
+-- Writes sweep.json, whole or not at all.
 function Sweep:save()
   local json = core.json
   local ok, message = sys.write_file(self.dir .. "/sweep.json", json.encode(self.state, { pretty = true }) .. "\n")
@@ -153,6 +155,7 @@ local function metrics_of(dir)
   return type(m) == "table" and m or {}
 end
 
+--- sweep:look(job) -> status
 -- Where a run stands by its folder: "todo", "done", "stopped", "resume" or "busy".
 function Sweep:look(job)
   job.log:update()
@@ -184,6 +187,8 @@ local function last_line(path)
   return last
 end
 
+--- sweep:launch(job, threads)
+-- Starts the child of a job, or lets its run go on.
 function Sweep:launch(job, threads)
   local resume = runs.read(job.dir) ~= nil
   if not resume and sys.exists(job.dir) then sys.remove_tree(job.dir) end       -- killed before it wrote anything
@@ -213,6 +218,7 @@ local function interrupt(job, why)
   job.child:kill "int"
 end
 
+--- sweep:settle(job, code)
 -- A child that has ended.
 function Sweep:settle(job, code)
   job.child = nil
@@ -221,6 +227,7 @@ function Sweep:settle(job, code)
   job.seconds = config and config.seconds or job.seconds
   if code == 0 then
     job.status, job.metrics, job.reason = "done", metrics_of(job.dir), nil
+    self:choose_metric()
     self.state.stopped[job.name] = nil
   elseif job.ending and code == 130 then
     job.status = job.ending
@@ -239,6 +246,8 @@ end
 
 -- ---- telling
 
+--- sweep:metric_text(job) -> text
+-- Its score, or the last epoch it told of.
 function Sweep:metric_text(job)
   local m = job.metrics and self.state.metric and job.metrics[self.state.metric]
   if m and m.value then return ("%s %.4f"):format(self.state.metric, m.value) end
@@ -247,6 +256,7 @@ function Sweep:metric_text(job)
   return ""
 end
 
+--- sweep:tell(job, what)
 -- A line when something happens; where a person looks at a terminal the table says it.
 function Sweep:tell(job, what)
   if self.quiet or self.live then return end
@@ -270,6 +280,7 @@ local function rows_of(self)
   return rows
 end
 
+--- sweep:draw([final])
 -- Draws the table over its last drawing; only what fits on the screen.
 function Sweep:draw(final)
   if not self.live then return end
@@ -306,6 +317,7 @@ end
 
 local function same_options(a, b) return a.options == b.options end
 
+--- sweep:judge(job)
 -- Whether a running job is to be ended early, by the rule of this sweep.
 function Sweep:judge(job)
   job.log:update()
@@ -326,6 +338,7 @@ function Sweep:judge(job)
   end
 end
 
+--- sweep:end_all()
 -- Ends all children: each may write its checkpoint; one that does not come to its end is killed.
 function Sweep:end_all()
   for _, job in ipairs(self.running) do interrupt(job, "interrupted") end
@@ -342,6 +355,7 @@ function Sweep:end_all()
   self.running = {}
 end
 
+--- sweep:drain(jobs) -> whole
 -- Runs jobs until all have ended or come to the rung; false after Ctrl-C.
 function Sweep:drain(jobs)
   local queue = {}
@@ -377,6 +391,7 @@ function Sweep:drain(jobs)
   return true
 end
 
+--- sweep:halve(todo, done) -> whole
 -- Successive halving: all to the rung, the better half to twice that, until `keep` are left, which run to the end.
 function Sweep:halve(todo, done)
   local alive, rung, keep = {}, self.o.rung or 1, self.o.keep or 1
@@ -419,6 +434,7 @@ end
 
 -- Which metric: the one asked for, else what a finished run has, by this order.
 local PREFERRED = { "^f1", "^accuracy", "^perplexity", "^rmse", "^log_loss", "" }
+--- sweep:choose_metric() -> name | nil
 function Sweep:choose_metric()
   if self.state.metric then return self.state.metric end
   for _, job in ipairs(self.jobs) do
@@ -467,8 +483,8 @@ function Sweep:results()
   end
   local ok, message = csv.write(self.dir .. "/results.csv", columns, rows)
   if ok then
-    ok, message = sys.write_file(self.dir .. "/results.json", core.json.encode({ metric = self.state.metric, runs = core.json.array(records) },
-      { pretty = true }) .. "\n")
+    local all = { metric = self.state.metric, runs = core.json.array(records) }
+    ok, message = sys.write_file(self.dir .. "/results.json", core.json.encode(all, { pretty = true }) .. "\n")
   end
   if not ok then error(message, 0) end
   return rows

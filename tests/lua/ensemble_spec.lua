@@ -1,5 +1,7 @@
 --- ensemble_spec: thresholds and ensembles are chosen on other rows than they are judged on, and agree with scikit-learn.
 local lu = require "luaunit"
+local csv = require "kooka.data.csv"
+local helper = require "cli_helper"
 local kooka = require "kooka"
 local eval = require "kooka.eval"
 local ensemble = require "kooka.ensemble"
@@ -297,6 +299,99 @@ function TestEnsemble:test_nbsvm_is_a_member_fitted_on_the_other_folds()
   lu.assertEquals(#s.prob, 120)
   lu.assertErrorMsgContains("120 texts, 119 labels", ensemble.nbsvm_member, { texts = texts, labels = { table.unpack(y, 1, 119) },
     folds = folds })
+end
+
+-- kooka ensemble on two runs that a recipe like haha wrote, with the labels and texts in the data's own folder.
+TestEnsembleCommand = {}
+
+function TestEnsembleCommand:setUp()
+  local sys, stream = require("kooka.core").sys, kooka.random("ensemble_spec.files", 1)
+  self.dir, self.sys = helper.folder(), sys
+  local train, test, held, new = {}, {}, { {}, {} }, { {}, {} }
+  for i = 1, 240 do
+    local y = stream:uniform() < .4 and 1 or 0
+    train[i] = { "t" .. i, (y == 1 and stream:uniform() < .7 and "joke laugh " or "news day ") .. i % 9, y }
+    for m = 1, 2 do
+      local p = 1 / (1 + math.exp(-((y == 1 and .8 or -.8) + stream:normal())))
+      held[m][i] = { "t" .. i, p > .5 and 1 or 0, ("%.4f"):format(2 * p), ("%.6f"):format(p), i % 3 + 1 }
+    end
+  end
+  for i = 1, 10 do
+    test[i] = { "n" .. i, "laugh " .. i }
+    for m = 1, 2 do
+      local p = stream:uniform()
+      new[m][11 - i] = { "n" .. i, p > .5 and 1 or 0, ("%.4f"):format(2 * p), ("%.6f"):format(p) }
+    end
+  end
+  local function write(name, columns, list)
+    assert(sys.mkdir_p((self.dir .. "/" .. name):match("^(.*)/")))
+    assert(csv.write(self.dir .. "/" .. name, columns, list))
+  end
+  write("data/train.csv", { "id", "text", "is_humor" }, train)
+  write("data/test.csv", { "id", "text" }, test)
+  for m = 1, 2 do
+    write("r" .. m .. "/predictions/haha_oof.csv", { "id", "is_humor", "funniness_average", "prob_humor", "fold" }, held[m])
+    write("r" .. m .. "/predictions/haha.csv", { "id", "is_humor", "funniness_average", "prob_humor" }, new[m])
+    assert(sys.write_file(("%s/r%d/config.json"):format(self.dir, m),
+      ('{"id":"r%d","recipe":"haha","seed":%d,"params":{"data":"data"},"status":"done"}'):format(m, m)))
+  end
+end
+
+function TestEnsembleCommand:tearDown() self.sys.remove_tree(self.dir) end
+
+function TestEnsembleCommand:go(...)
+  return helper.run({ "ensemble", ... }, { cwd = self.dir })
+end
+
+function TestEnsembleCommand:test_runs_become_one_with_nbsvm_and_keep_their_columns()
+  local status, out, err = self:go("r1", "r2", "--method", "stack", "--out", "e", "--resamples", "100")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "NB-SVM")
+  lu.assertStrContains(out, "ensemble (stack)")
+  local held = assert(csv.read(self.dir .. "/e/predictions/haha_oof.csv"))
+  lu.assertEquals(held.columns, { "id", "is_humor", "funniness_average", "prob_humor", "fold" })
+  local new = assert(csv.read(self.dir .. "/e/predictions/haha.csv"))
+  lu.assertEquals(new.columns, { "id", "is_humor", "funniness_average", "prob_humor" })
+  lu.assertEquals({ held.n, new.n }, { 240, 10 })
+  for name in pairs { ["config.json"] = 1, ["metrics.json"] = 1, ["ensemble.json"] = 1, ["report.html"] = 1 } do
+    lu.assertTrue(self.sys.exists(self.dir .. "/e/" .. name), name)
+  end
+  local all = assert(kooka.json.decode(assert(self.sys.read_file(self.dir .. "/e/ensemble.json"))))
+  lu.assertTrue(all.scores[4].log_loss.value < math.min(all.scores[1].log_loss.value, all.scores[3].log_loss.value))
+end
+
+function TestEnsembleCommand:test_given_weights_are_the_weights()
+  local status, _, err = self:go("r1", "r2", "--weights", "1,3", "--out", "e", "--resamples", "50", "--json")
+  lu.assertEquals(status, 0, err)
+  local a = assert(csv.read(self.dir .. "/r1/predictions/haha.csv"))
+  local b = assert(csv.read(self.dir .. "/r2/predictions/haha.csv"))
+  local e = assert(csv.read(self.dir .. "/e/predictions/haha.csv"))
+  for i = 1, 10 do
+    lu.assertEquals(e.id[i], a.id[i])
+    lu.assertAlmostEquals(tonumber(e.prob_humor[i]), (tonumber(a.prob_humor[i]) + 3 * tonumber(b.prob_humor[i])) / 4, 1e-6)
+    lu.assertAlmostEquals(tonumber(e.funniness_average[i]), (tonumber(a.funniness_average[i]) + 3 * tonumber(b.funniness_average[i])) / 4,
+      6e-5)
+  end
+end
+
+function TestEnsembleCommand:test_what_is_wrong_is_named()
+  local function fails(want, message, ...)
+    local status, _, err = self:go(...)
+    lu.assertEquals(status, want)
+    lu.assertStrContains(err, message)
+  end
+  fails(2, "which runs?")
+  fails(2, "did you mean --method?", "r1", "--metod", "mean")
+  fails(2, "option --method is vote", "r1", "--method", "vote")
+  fails(2, "1 weights for 2 runs", "r1", "r2", "--weights", "1")
+  fails(2, "option --l2 is x", "r1", "--l2", "x")
+  fails(1, "no run is called nowhere", "r1", "nowhere")
+  fails(1, "expected the columns id and is_humor, it has id, text", "r1", "--labels", "data/test.csv")
+  self.sys.remove(self.dir .. "/data/train.csv")
+  fails(1, "name one by --labels FILE:COLUMN", "r1", "r2")
+  local lines = assert(self.sys.read_file(self.dir .. "/r2/predictions/haha_oof.csv"))
+  assert(self.sys.write_file(self.dir .. "/r2/predictions/haha_oof.csv", (lines:gsub("t5,", "other,", 1))))
+  fails(1, "r2 has no held-out prediction for id t5, which r1 has (--common keeps what all have)", "r1", "r2")
 end
 
 os.exit(lu.LuaUnit.run())

@@ -183,7 +183,7 @@ function TestSeedReport:test_the_rows_own_uncertainty_stands_beside()
   end
   local r = seeds.report { metric = "f1", scores = { { .8, .7 }, { .82, .73 } }, predictions = predictions, labels = labels }
   lu.assertTrue(r.sampling > .005 and r.sampling < .05, r.sampling)
-  lu.assertStrContains(tostring(r), "sampling error")
+  lu.assertStrContains(tostring(r), "of the best seed's score on 400 rows (bootstrap)")
 end
 
 function TestSeedReport:test_report_section_and_plots()

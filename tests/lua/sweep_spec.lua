@@ -35,7 +35,17 @@ return {
     end
     local last = run.seed == p.bad and .2 or .8 + .01 * p.lr + .003 * draw:normal()
     run:metric("f1_funny", { value = last, low = last - .1, high = last + .1, n = 100 })
-    for fold = 1, 2 do run:metric("f1_funny_fold_" .. fold, last + .01 * fold + .002 * draw:normal()) end
+    for fold = 1, p.predict and 0 or 2 do run:metric("f1_funny_fold_" .. fold, last + .01 * fold + .002 * draw:normal()) end
+    if p.predict then                       -- the same rows and folds for every seed
+      local rows, truth = {}, require("kooka").random("toy rows", 1)
+      for i = 1, 240 do
+        local y = truth:below(2) - 1
+        local prob = math.min(.999, math.max(.001, .5 + (y - .5) * .8 * draw:uniform() + .2 * (truth:uniform() - .5)))
+        rows[i] = { "r" .. i, prob > .4 and 1 or 0, ("%.6f"):format(prob), y, i % 3 + 1 }
+      end
+      require("kooka").try(require("kooka.data.csv").write(run:path("predictions/toy_oof.csv"),
+        { "id", "is_funny", "prob_funny", "label", "fold" }, rows))
+    end
     local f = io.open(run:path("count.txt"), "a")
     f:write("ran\n")
     f:close()
@@ -97,7 +107,7 @@ function TestSweep:test_options_are_combined_with_seeds_and_compared()
   lu.assertEquals(status, 0, err)
   lu.assertStrContains(out, "minus the first, paired over seeds")
   lu.assertStrContains(out, "lr=1.0")
-  lu.assertTrue(sys.exists(folder .. "/s/lr_1.0-seed-3/config.json") or sys.exists(folder .. "/s/lr=1.0-seed-3/config.json"))
+  lu.assertTrue(sys.exists(folder .. "/s/lr=1.0-seed-3/config.json"))
   -- the same draws behind both: the difference is .01 exactly
   lu.assertStrContains(out, "0.0100 [0.0100, 0.0100]")
   lu.assertEquals((go("--resume", "s")), 0)                 -- nothing is left, and the names are found again
@@ -144,7 +154,8 @@ function TestSweep:test_halving_keeps_the_better_half()
 end
 
 function TestSweep:test_ctrl_c_ends_the_children_and_resume_goes_on_where_they_were()
-  local child <close> = helper.start({ "sweep", "./toy.lua", "--seeds", "1..3", "--jobs", "2", "--pause", ".4", "--out", "s" }, { cwd = folder })
+  local words = { "sweep", "./toy.lua", "--seeds", "1..3", "--jobs", "2", "--pause", ".4", "--out", "s" }
+  local child <close> = helper.start(words, { cwd = folder })
   local log = logs.open(folder .. "/s/seed-1")
   for _ = 1, 200 do
     if #log:update() >= 2 then break end
@@ -171,6 +182,34 @@ function TestSweep:test_ctrl_c_ends_the_children_and_resume_goes_on_where_they_w
   end
   lu.assertTrue(again <= 1, again)                            -- finished epochs were not done again
   for _, run in ipairs(results(folder .. "/s").runs) do lu.assertEquals(run.status, "done") end
+end
+
+function TestSweep:test_scores_by_fold_come_from_held_out_predictions_and_say_so()
+  local status, out, err = go("./toy.lua", "--seeds", "1..3", "--predict", "--pause", "0", "--out", "s")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "of 3 seeds in 3 folds")
+  lu.assertStrContains(out, "which are those of f1 of the predictions, not of f1_funny")
+  lu.assertStrContains(out, "of the best seed's score on 240 rows")
+  -- by hand: F1 of the decisions of seed 1 in fold 2
+  local t = assert(require("kooka.data.csv").read(folder .. "/s/seed-1/predictions/toy_oof.csv"))
+  local tp, fp, fn = 0, 0, 0
+  for i = 1, t.n do
+    if t.fold[i] == "2" then
+      local said, y = t.is_funny[i] == "1", t.label[i] == "1"
+      if said and y then tp = tp + 1 elseif said then fp = fp + 1 elseif y then fn = fn + 1 end
+    end
+  end
+  lu.assertStrContains(sys.read_file(folder .. "/s/report.html"), ("%.4f"):format(2 * tp / (2 * tp + fp + fn)))
+  -- and together they are an ensemble
+  local words = { "ensemble", "s/seed-1", "s/seed-2", "s/seed-3", "--method", "stack", "--nonnegative", "--out", "e", "--resamples", "100" }
+  status, out, err = helper.run(words, { cwd = folder })
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "ensemble (stack)")
+  t = assert(require("kooka.data.csv").read(folder .. "/e/predictions/toy_oof.csv"))
+  lu.assertEquals(t.columns, { "id", "is_funny", "prob_funny", "label", "fold" })
+  lu.assertEquals(t.n, 240)
+  local r = assert(json.decode(assert(sys.read_file(folder .. "/e/ensemble.json"))))
+  lu.assertTrue(r.scores[4].log_loss.value < r.scores[1].log_loss.value)
 end
 
 function TestSweep:test_json_holds_results_and_verdict()

@@ -205,8 +205,9 @@ function command.run(args)
   local folders = require("kooka").json.array({})
   for i, m in ipairs(members) do folders[i] = m.dir or words[i] end
   local run
-  run, message = runs.open { recipe = "ensemble", params = { runs = folders, method = o.method or "mean", metric = o.metric, labels = truth.path,
-    nbsvm = not o["no-nbsvm"] }, changed = { method = o.method, runs = #members }, seed = settings.seed or 1, argv = args, out = o.out, quiet = o.json }
+  run, message = runs.open { recipe = "ensemble", seed = settings.seed or 1, argv = args, out = o.out, quiet = o.json,
+    params = { runs = folders, method = o.method or "mean", metric = o.metric, labels = truth.path, nbsvm = not o["no-nbsvm"] },
+    changed = { method = o.method, runs = #members } }
   if not run then return failed(message) end
   if not o["no-nbsvm"] then add_nbsvm(members, truth, function(...) run:say(...) end) end
   local r, problem

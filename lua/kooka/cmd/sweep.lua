@@ -30,8 +30,8 @@ keeps results.csv, results.json, report.html, and one folder for each run.
 exit status: 0 done, 1 a run failed, 2 wrong usage, 130 interrupted (--resume goes on)
 ]]
 
-local VALUES = { seeds = true, jobs = true, threads = true, metric = true, watch = true, stage = true, stop = true, margin = true, rung = true,
-  keep = true, out = true, resume = true, labels = true, task = true }
+local VALUES = { seeds = true, jobs = true, threads = true, metric = true, watch = true, stage = true, stop = true,
+  margin = true, rung = true, keep = true, out = true, resume = true, labels = true, task = true }
 local FLAGS = { json = true, help = true }
 local PASSED = { quick = false, smoke = false, precision = true }
 local STOPS = { hopeless = true, halving = true, none = true }
@@ -136,7 +136,8 @@ local function from_folder(o)
   local dir = o.resume:gsub("(.)/+$", "%1")
   local state, message = sweep.read(dir)
   if not state then return nil, failed(message) end
-  local plan = { recipe = state.recipe, seeds = state.seeds, set = state.set, args = state.args, out = dir, jobs = o.jobs, threads = o.threads }
+  local plan = { recipe = state.recipe, seeds = state.seeds, set = state.set, args = state.args, out = dir, jobs = o.jobs,
+    threads = o.threads }
   for _, key in ipairs { "metric", "watch", "stage", "stop", "margin", "rung", "keep" } do plan[key] = state[key] end
   return plan
 end

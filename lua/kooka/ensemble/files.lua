@@ -54,6 +54,16 @@ local function probabilities(t, path)
   return out
 end
 
+-- The decisions of a file as 0 and 1: its column of predicted labels, else what lies above one half.
+local function said_of(t)
+  local name, out = said_column(t.columns), {}
+  for i, p in ipairs(t.prob) do
+    local v = name and tonumber(t.table.data[name][i])
+    if type(p) == "number" then out[i] = v == 1 and 1.0 or v == 0 and 0.0 or p > .5 and 1.0 or 0.0 end
+  end
+  return out
+end
+
 local function read_table(path)
   local t, message, code = csv.read(path)
   if not t then return nil, message, code end
@@ -81,8 +91,8 @@ end
 
 --- read(path[, {task =}]) -> member | nil, message, code
 -- path: the folder of a run, or a csv of held-out predictions. member: name, ids, prob, fold, labels (when the file has a
--- column label or truth of 0 and 1, as classes 1 and 2), test = {ids, prob} when NAME.csv stands beside NAME_oof.csv; also task, columns,
--- oof and new (the tables), config (of the run).
+-- column label or truth of 0 and 1: classes 1 and 2), said (the decisions, 0 and 1), test = {ids, prob} when NAME.csv stands
+-- beside NAME_oof.csv; also task, columns, oof and new (the tables), config (of the run).
 function files.read(path, options)
   local task, dir, oof_path = options and options.task, nil, path
   if not path:find("%.csv$") then
@@ -103,6 +113,7 @@ function files.read(path, options)
     m.fold, message, code = csv.numbers(oof.table, "fold", { integer = true })
     if not m.fold then return nil, message, code end
   end
+  m.said = said_of(oof)
   local truth = oof.table.data.label and "label" or oof.table.data.truth and "truth"
   if truth then
     m.labels, message, code = csv.numbers(oof.table, truth, { min = 0, integer = true })

@@ -241,16 +241,21 @@ local function epoch_optimism(kept, folds, by, sign)
     mean_epoch = picked / cells, cells = cells }
 end
 
--- What the rows alone make uncertain: the standard error behind the 95 % interval of the best seed's pooled score.
+--- seeds.sampling_error(prob, labels, metric[, resamples]) -> standard error | nil, rows
+-- What the rows alone make uncertain about a score of kooka.eval.binary: the bootstrap's 95 % interval over rows, as a
+-- standard error.
+function seeds.sampling_error(prob, labels, metric, resamples)
+  local eval, rows = require "kooka.eval", {}
+  for i = 1, #labels do rows[i] = i end                  -- each row a group of its own: bootstrap, also where a closed form is
+  local m = eval.binary(prob, labels, { resamples = resamples or 1000, seed = 1, groups = rows })[metric]
+  if not (m and m.low) then return nil end
+  return (m.high - m.low) / (2 * 1.959963984540054), #labels
+end
+
 local function sampling_error(t, best)
   if type(t.predictions) ~= "table" or not t.labels then return nil end
-  local eval = require "kooka.eval"
   for _, p in ipairs(t.predictions) do
-    if p.seed == best then
-      local m = eval.binary(p.prob, t.labels, { resamples = t.resamples or 1000, seed = 1 })[t.metric]
-      if not (m and m.low) then return nil end
-      return (m.high - m.low) / (2 * 1.959963984540054), m.n
-    end
+    if p.seed == best then return seeds.sampling_error(p.prob, t.labels, t.metric, t.resamples) end
   end
 end
 

@@ -24,6 +24,8 @@ local function fold_of(record)
   return math.tointeger(record.fold) or math.tointeger(tonumber((tostring(record.label or ""):match("%-(%d+)"))))
 end
 
+--- log:take(record)
+-- One record; those without an epoch, or of another stage, are passed over.
 function Log:take(record)
   if math.type(record.epoch) ~= "integer" then return end
   local label = tostring(record.label or "")

@@ -7,12 +7,12 @@ local tables = require "kooka.table"
 
 local report = {}
 
--- The metric of kooka.eval behind a recipe's name for it: f1 behind f1_humor.
+-- The metric of kooka.eval behind a recipe's name for it: f1 behind f1_humor and stack_f1_humor.
 local BASES = { "precision_negative", "recall_negative", "f1_negative", "balanced_accuracy", "average_precision", "log_loss", "roc_auc",
   "f1_macro", "accuracy", "precision", "recall", "brier", "mcc", "f1" }
 local function base_of(metric)
   for _, name in ipairs(BASES) do
-    if metric == name or metric:sub(1, #name + 1) == name .. "_" then return name end
+    if ("_" .. metric .. "_"):find("_" .. name .. "_", 1, true) then return name end
   end
 end
 
@@ -30,6 +30,10 @@ local function from_metrics(job, metric)
   return n and n > 1 and out or nil
 end
 
+-- Metrics that only see the decision: they are those of the labels that the run wrote, with its own cuts.
+local DECIDED = { f1 = true, f1_macro = true, f1_negative = true, accuracy = true, precision = true, recall = true,
+  precision_negative = true, recall_negative = true, balanced_accuracy = true, mcc = true }
+
 -- 2. held-out predictions with the true labels.
 local function from_predictions(job, metric, options)
   local base = base_of(metric)
@@ -38,10 +42,11 @@ local function from_predictions(job, metric, options)
   if not m or not m.fold or type(m.prob[1]) ~= "number" then return nil end
   local truth = files.truth(m, options)
   if not truth then return nil end
+  local prob = DECIDED[base] and m.said or m.prob
   local by = {}
   for i, k in ipairs(m.fold) do
     by[k] = by[k] or { prob = {}, labels = {} }
-    table.insert(by[k].prob, m.prob[i])
+    table.insert(by[k].prob, prob[i])
     table.insert(by[k].labels, truth.labels[i])
   end
   local out, n = {}, 0
@@ -50,7 +55,28 @@ local function from_predictions(job, metric, options)
     if not value then return nil end
     out[k], n = value, n + 1
   end
-  return n > 0 and out or nil, { ids = m.ids, fold = m.fold, prob = m.prob, labels = truth.labels, base = base }
+  local pooled = eval.binary(prob, truth.labels, { resamples = 0 })[base].value
+  return n > 0 and out or nil, { ids = m.ids, fold = m.fold, prob = prob, labels = truth.labels, base = base, pooled = pooled, job = job }
+end
+
+-- The name under which all runs recorded what their predictions score: the metric itself, or another one of its kind (the
+-- predictions of a recipe may be those of its ensemble), or none.
+local function name_of(rows, metric)
+  local function fits(name)
+    for _, r in ipairs(rows) do
+      local m = r.job.metrics[name]
+      if not (m and m.value and math.abs(m.value - r.pooled) < 5e-4) then return false end
+    end
+    return true
+  end
+  if fits(metric) then return metric end
+  local names = {}
+  for name in pairs(rows[1].job.metrics) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if base_of(name) == rows[1].base and fits(name) then return name end
+  end
+  return rows[1].base .. " of the predictions"
 end
 
 -- Whether two runs held the same rows out together.
@@ -77,18 +103,19 @@ local function scores_of(jobs, metric, options)
   end
   out.scores = all(function(job) return from_metrics(job, metric) end)
   if out.scores then return out end
-  local first
+  local first, kept = nil, {}
   out.source, out.predictions = "held-out predictions", {}
   out.scores = all(function(job)
     local scores, rows = from_predictions(job, metric, options)
     if not scores then return nil end
     first = first or rows
+    kept[#kept + 1] = rows
     out.crossed = out.crossed and same_folds(first, rows)
     out.predictions[#out.predictions + 1] = { seed = job.seed, prob = rows.prob, ids = rows.ids }
     return scores
   end)
   if out.scores then
-    out.labels, out.base = first.labels, first.base
+    out.labels, out.base, out.metric = first.labels, first.base, name_of(kept, metric)
     return out
   end
   out.predictions, out.crossed = nil, true
@@ -118,13 +145,11 @@ local function build(jobs, metric, name, options)
   if not s then return nil end
   local predictions
   if s.predictions and #s.predictions > 0 and s.crossed then predictions = s.predictions end
-  local r = seeds.report { scores = s.scores, metric = metric, crossed = s.crossed, name = name }
+  local r = seeds.report { scores = s.scores, metric = s.metric or metric, crossed = s.crossed, name = name,
+    lower = seeds.lower_is_better(metric) }
   if predictions and s.base then
     for _, p in ipairs(predictions) do
-      if p.seed == r.best.seed then
-        local m = eval.binary(p.prob, s.labels, { resamples = 1000, seed = 1 })[s.base]
-        if m.low then r.sampling, r.sampling_n = (m.high - m.low) / (2 * 1.959963984540054), m.n end
-      end
+      if p.seed == r.best.seed then r.sampling, r.sampling_n = seeds.sampling_error(p.prob, s.labels, s.base) end
     end
   end
   r.source = s.source
@@ -194,6 +219,9 @@ function report.make(sweep, options)
     g.seeds = build(g.jobs, metric, g.options ~= "" and g.options or nil, options)
     if g.seeds then
       lines[#lines + 1] = tostring(g.seeds)
+      if g.seeds.metric ~= metric then
+        lines[#lines + 1] = ("(by fold from the held-out predictions, which are those of %s, not of %s)"):format(g.seeds.metric, metric)
+      end
       if g.seeds.epochs_of then lines[#lines + 1] = ("(epochs: %s in log.jsonl)"):format(g.seeds.epochs_of) end
       if not g.seeds.crossed then
         lines[#lines + 1] = "Each seed cut its own folds, so a seed's luck with its folds counts as seed: give every run the same folds."
