@@ -15,6 +15,7 @@ local plot = require "kooka.plot"
 local report = require "kooka.report"
 local split = require "kooka.data.split"
 local tables = require "kooka.table"
+local texts = require "kooka.data.texts"
 local ulmfit = require "kooka.ulmfit"
 
 local function of(list, rows)
@@ -52,7 +53,7 @@ local function read(p)
     d.test = lines and kooka.try(labelled.lines(p.test))
       or kooka.try(labelled.read(p.test, { text = d.text_column, label = false })).texts
   end
-  d.more = p.texts ~= "" and kooka.try(labelled.texts(p.texts, nil)) or {}
+  d.more = p.texts ~= "" and kooka.try(texts.read(p.texts)) or {}
   return d
 end
 
@@ -69,7 +70,7 @@ local function describe(run, d)
   end
   run:say("%s: %d rows; text: %s; label: %s", d.path, #d.labels, d.text_column, d.label_column)
   run:say("classes: %s", table.concat(shares, ", "))
-  if d.skipped > 0 then run:say("left out: %d rows without text or label, or not UTF-8", d.skipped) end
+  if d.skipped > 0 then run:say("left out: %d rows without text or label", d.skipped) end
   for c, name in ipairs(d.names) do
     if d.count[c] < 10 then run:say("class %s has %d rows: what is said of it below is vague", name, d.count[c]) end
   end
@@ -105,8 +106,8 @@ local function fold(p, run, tok, d, s, k, lm)
   local m = classifier(p, run, tok, d, { name = "classifier-" .. k, from = lm, rows = s.train, seed = p.seed + k - 1 })
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train), classes = #d.names })
-    local texts = of(d.texts, s.valid)
-    return { rows = s.valid, prob = m:predict(texts), nbsvm = kooka.try(bayes:predict(texts)),
+    local held_out = of(d.texts, s.valid)
+    return { rows = s.valid, prob = m:predict(held_out), nbsvm = kooka.try(bayes:predict(held_out)),
       test = d.test and not p.final and m:predict(d.test) or nil }
   end)
 end
@@ -282,7 +283,7 @@ return {
     group = { default = "", help = "a column (a person, a thread) whose rows stay on one side of every split" },
     labels = { default = "", help = "a file with a class a line, one for each line of --data" },
     test = { default = "", help = "a file of the same kind to predict: predictions/test.csv" },
-    texts = { default = "", help = "more texts without classes for the language model: a file with a text a line, or a table" },
+    texts = { default = "", help = "more texts for the language model: .txt (one a line), .csv, .tsv, .jsonl, folders of them; several with commas" },
     skip_bad = { default = false, help = "leave out rows without text or class instead of stopping" },
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },
     valid = { default = .2, min = .05, max = .5, help = "share held out when folds = 1" },
@@ -293,7 +294,7 @@ return {
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),
   quick = { folds = 1, vocab = 4000, embed = 160, hidden = 320, lm_epochs = 3, epochs = 3, lm_batch = 16, bptt = 50 },
-  smoke = { folds = 1, rows = 400, vocab = 400, embed = 16, hidden = 24, lm_epochs = 1, epochs = 1, resamples = 100, lm_batch = 8,
+  smoke = { data = "../shared/data/other/davidson_hate_en/labeled_data.csv", folds = 1, rows = 400, vocab = 400, embed = 16, hidden = 24, lm_epochs = 1, epochs = 1, resamples = 100, lm_batch = 8,
     bptt = 20, batch = 16 },
   run = function(p, run)
     p.seed = run.seed
@@ -302,12 +303,12 @@ return {
     local parts = splits(p, d)
     local told = first_line(p, d, parts)
     run:say("%s", told)
-    local texts = #parts == 1 and of(d.texts, parts[1].train) or table.move(d.texts, 1, #d.texts, 1, {})
-    table.move(d.more, 1, #d.more, #texts + 1, texts)
-    local tok = ulmfit.tokenizer(run, texts, { vocab = p.vocab })
-    local cut = math.max(1, #texts // 20)
+    local known = #parts == 1 and of(d.texts, parts[1].train) or table.move(d.texts, 1, #d.texts, 1, {})
+    table.move(d.more, 1, #d.more, #known + 1, known)
+    local tok = ulmfit.tokenizer(run, known, { vocab = p.vocab })
+    local cut = math.max(1, #known // 20)
     local lm, history = ulmfit.language_model(run, tok, {
-      name = "language-model", texts = table.move(texts, cut + 1, #texts, 1, {}), valid = table.move(texts, 1, cut, 1, {}),
+      name = "language-model", texts = table.move(known, cut + 1, #known, 1, {}), valid = table.move(known, 1, cut, 1, {}),
       cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr,
       drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
     })

@@ -22,6 +22,7 @@ local report = require "kooka.report"
 local rules = require "kooka.text.rules"
 local sources = require "kooka.learn.sources"
 local tables = require "kooka.table"
+local texts = require "kooka.data.texts"
 local ulmfit = require "kooka.ulmfit"
 
 local TASKS = { "emoji", "emotion", "hate", "irony", "offensive", "sentiment", "stance" }
@@ -55,10 +56,10 @@ local function classes_of(folder)
   return names
 end
 
-local function labels_of(path, classes, texts, text_path)
+local function labels_of(path, classes, rows, text_path)
   local out = kooka.try(labelled.lines(path))
-  if #out ~= #texts then
-    error(("%s has %d lines but %s has %d: there must be a label for each text"):format(path, #out, text_path, #texts), 0)
+  if #out ~= #rows then
+    error(("%s has %d lines but %s has %d: there must be a label for each text"):format(path, #out, text_path, #rows), 0)
   end
   for i, line in ipairs(out) do
     local y = line:find("^%s*%d+%s*$") and math.tointeger(tonumber(line))
@@ -110,7 +111,7 @@ local function chosen(p)
   return { p.task }
 end
 
--- All training texts, without the targets' names; then the texts of other files, a comma between their names.
+-- All training texts, without the targets' names, then those of --texts; the validation texts, to measure; how many are others.
 local function lm_texts(p, all)
   local train, val, others = {}, {}, 0
   for _, d in ipairs(all) do
@@ -119,18 +120,18 @@ local function lm_texts(p, all)
       table.move(q.val.texts, 1, #q.val.texts, #val + 1, val)
     end
   end
-  for path in p.texts:gmatch("[^,]+") do
-    local more = kooka.try(labelled.texts(path:match("^%s*(.-)%s*$"), nil))
+  if p.texts ~= "" then
+    local more = kooka.try(texts.read(p.texts))
     table.move(more, 1, #more, #train + 1, train)
-    others = others + #more
+    others = #more
   end
   return train, val, others
 end
 
 -- ---- how long it will take
 
-local function pieces_of(tok, texts)
-  return kooka.try(tok:encode_all(rules.clean_all(texts), { bos = true }))
+local function pieces_of(tok, list)
+  return kooka.try(tok:encode_all(rules.clean_all(list), { bos = true }))
 end
 
 -- Tokens a second of a training step, by doing two of them after one that warms up.
@@ -180,10 +181,10 @@ end
 local function estimate(run, p, tok, all, train)
   return run:stage("estimate", function()
     local rows, total = {}, 0
-    local function add(what, texts, tokens, epochs, per_second)
+    local function add(what, count, tokens, epochs, per_second)
       local seconds = tokens * epochs / per_second
       total = total + seconds
-      rows[#rows + 1] = { what, texts, tokens, ("%.1f"):format(epochs), ("%.0f"):format(per_second), progress.duration(seconds) }
+      rows[#rows + 1] = { what, count, tokens, ("%.1f"):format(epochs), ("%.0f"):format(per_second), progress.duration(seconds) }
     end
     local corpus = pieces_of(tok, train)
     add("language model", #train, corpus:tokens(), p.lm_epochs, lm_speed(p, tok, corpus))
@@ -426,7 +427,7 @@ return {
   }, {
     data = { default = "../shared/data/tweeteval", help = "TweetEval's folder of tasks" },
     task = { default = "all", choices = choices, help = "one task, or all seven" },
-    texts = { default = "", help = "more English tweets for the language model: files with a text a line, or tables, with commas" },
+    texts = { default = "", help = "more English tweets for the language model: .txt, .csv, .tsv, .jsonl or folders of them; several with commas" },
     small = { default = 6000, min = 0, help = "a task of fewer training texts takes small_epochs, and batches half as large" },
     small_epochs = { default = 8, min = 1, max = 200, help = "epochs of the classifier of a small task" },
     fasttext_epochs = { default = 10, min = 1, max = 200, help = "epochs of the FastText-like baseline" },

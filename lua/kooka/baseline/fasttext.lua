@@ -28,7 +28,7 @@ end
 
 --- network:forward(ids [T,B], lens [B]) -> logits [B,C]
 function Network:forward(ids, lens)
-  local sum = core.embedding(ids, self.vectors, { padding = PAD, row_drop = self.training and self.drop or 0 }):sum(1)
+  local sum = core.embedding(ids, self.vectors, { padding = PAD, row_drop = self.training and self.drop or nil }):sum(1)
   return self.out(sum / lens:to("float32"):unsqueeze(2))
 end
 
@@ -78,6 +78,15 @@ local function encode(m, texts)
   return corpus
 end
 
+-- Draws of the ops come from a place of the seed's own until the block ends: the same seed gives the same model wherever it is
+-- fitted, and what follows draws as if there had been no baseline.
+local function own_draws(seed)
+  local stream = core.op_stream()
+  local before, drawn = stream:state()
+  stream:state(seed, 0)
+  return setmetatable({}, { __close = function() stream:state(before, drawn) end })
+end
+
 local options = { texts = true, labels = true, classes = true, dim = true, buckets = true, min_count = true, epochs = true,
   lr = true, batch = true, drop = true, seed = true, say = true, log = true }
 
@@ -114,6 +123,7 @@ function fasttext.fit(o)
   m.features = m.words + PAD + m.buckets
   m.network = network { features = m.features, dim = o.dim or 64, classes = m.classes, seed = o.seed or 1, drop = o.drop or .5 }
   local targets = core.tensor(o.labels, "int32"):keep()
+  local _ <close> = own_draws(o.seed or 1)
   learner.fit {
     model = m.network, label = "fasttext", epochs = o.epochs or 10, lr = o.lr or 1e-2, clip = 1, moms = { .9, .9 },
     train = sources.classes(batches.buckets(encode(m, o.texts), { batch = o.batch or 64, pad = PAD, train = true,

@@ -218,33 +218,14 @@ end
 --- labelled.read(path, {text = found, label = found, group = none, labels = none, skip_bad = false}) -> data | nil, message, code
 -- A table with a header (comma, tab or semicolon), or with `labels` = a second file a text a line. text, label, group: names of
 -- columns; those not given are found by name, else the longest and the narrowest column are taken. data: {texts=, labels=
--- (from 1), names= (of the classes), lines=, groups=, text_column=, label_column=, skipped=}. A row without text or label, or
--- not UTF-8, is an error that names its line, or is passed over with skip_bad. label = false: a table without labels.
+-- (from 1), names= (of the classes), lines=, groups=, text_column=, label_column=, skipped=}. A row without text or label is an
+-- error that names its line, or is passed over with skip_bad; one that is not UTF-8 is an error. label = false: a table without
+-- labels.
 function labelled.read(path, o)
   o = o or {}
   check_options("labelled.read", o, { text = true, label = true, group = true, labels = true, skip_bad = true })
   if o.labels and o.labels ~= "" then return from_lines(path, o.labels, o) end
   return from_table(path, o)
-end
-
---- labelled.texts(path[, column]) -> list of texts | nil, message, code
--- Texts alone: a column of a table (.csv, .tsv), or the lines of any other file that are not empty.
-function labelled.texts(path, column)
-  local facts, message, code = core.sys.stat(path)
-  if not facts then return nil, message, code end
-  if path:lower():find("%.csv$") or path:lower():find("%.tsv$") then
-    local d
-    d, message, code = labelled.read(path, { text = column, label = false })
-    return d and d.texts, message, code
-  end
-  local all
-  all, message, code = labelled.lines(path)
-  if not all then return nil, message, code end
-  local out = {}
-  for _, line in ipairs(all) do
-    if line:find("%S") then out[#out + 1] = line end
-  end
-  return out
 end
 
 --- labelled.together(a, b) -> list of keys
