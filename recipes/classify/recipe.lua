@@ -195,7 +195,9 @@ local function score(run, p, d, out)
     end
   end
   local options = { seed = p.seed, resamples = p.resamples, groups = groups }
-  local function of_classes(x) return eval.multiclass(x, labels, { seed = p.seed, resamples = p.resamples, groups = groups, names = d.names }) end
+  local function of_classes(x)
+    return eval.multiclass(x, labels, { seed = p.seed, resamples = p.resamples, groups = groups, names = d.names })
+  end
   local ours, theirs, rows = of_classes(prob), of_classes(bayes), {}
   local names = table.move(SHOWN, 1, #SHOWN, 1, {})
   for _, name in ipairs(d.names) do names[#names + 1] = "f1_" .. name end
@@ -294,8 +296,8 @@ return {
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),
   quick = { folds = 1, vocab = 4000, embed = 160, hidden = 320, lm_epochs = 3, epochs = 3, lm_batch = 16, bptt = 50 },
-  smoke = { data = "../shared/data/other/davidson_hate_en/labeled_data.csv", folds = 1, rows = 400, vocab = 400, embed = 16, hidden = 24, lm_epochs = 1, epochs = 1, resamples = 100, lm_batch = 8,
-    bptt = 20, batch = 16 },
+  smoke = { data = "../shared/data/other/davidson_hate_en/labeled_data.csv", folds = 1, rows = 400, vocab = 400, embed = 16,
+    hidden = 24, lm_epochs = 1, epochs = 1, resamples = 100, lm_batch = 8, bptt = 20, batch = 16 },
   run = function(p, run)
     p.seed = run.seed
     local d = read(p)

@@ -9,6 +9,7 @@
 -- Baselines on the same tokens: unigrams and Kneser-Ney n-grams.
 local kooka = require "kooka"
 local batches = require "kooka.data.batches"
+local csv = require "kooka.data.csv"
 local eval = require "kooka.eval"
 local labelled = require "kooka.data.labelled"
 local learner = require "kooka.learn.learner"
@@ -232,7 +233,12 @@ local function perplexity(run, p, tok, network, corpus)
   bar:close()
   local m = eval.perplexity(nll, tokens, { seed = p.seed, resamples = p.resamples, vocab = tok:size() })
   m.method = ("%s of stretches of %d tokens"):format(m.method, tokens[1])
-  return m
+  return m, nll, tokens
+end
+
+-- What the model paid for each stretch of the held-out text: eval_batch pieces of bptt tokens, in the order of the evaluation.
+local function write_predictions(run, rows)
+  kooka.try(csv.write(run:path("predictions/stretches.csv"), { "split", "stretch", "tokens", "nll" }, rows))
 end
 
 -- ---- telling
@@ -419,10 +425,15 @@ return {
     local corpora = encode(run, d, tok, options)
     local base = baselines(run, p, tok, boundary, corpora)
     local network, history = train(run, p, tok, corpora)
-    local ours = {}
+    local ours, stretches = {}, {}
     for _, split in ipairs { "valid", "test" } do
-      if corpora[split] then ours[split] = perplexity(run, p, tok, network, corpora[split]) end
+      if corpora[split] then
+        local m, nll, tokens = perplexity(run, p, tok, network, corpora[split])
+        ours[split] = m
+        for i, v in ipairs(nll) do stretches[#stretches + 1] = { split, i, math.tointeger(tokens[i]), v } end
+      end
     end
+    write_predictions(run, stretches)
     local known = published(corpora)
     local columns, rows = table_of(run, d, corpora, ours, base, known)
     run:say("%s", tables.text { columns = columns, rows = rows })

@@ -136,6 +136,7 @@ end
 --- model:predict(texts) -> list of lists of class probabilities, in the order given
 function Model:predict(texts)
   if #texts == 0 then return {} end
+  local _ <close> = own_draws(1)
   local source = sources.classes(batches.buckets(encode(self, texts), { batch = 256, pad = PAD }))
   return learner.predict(self.network, source, #texts, "fasttext")
 end

@@ -1,0 +1,282 @@
+--- recipes_text_spec: lm, classify and tweeteval run whole on small generated data, and go on where they were cut off.
+local lu = require "luaunit"
+local helper = require "cli_helper"
+local kooka = require "kooka"
+local sys = kooka.sys
+
+local WORDS = { "the", "bird", "laughs", "at", "every", "joke", "rain", "falls", "on", "grey", "streets", "today", "why", "not", "ever",
+  "again", "@user", "#fun", "really", "never" }
+
+-- n texts of `kinds` kinds, told apart by their words, and their kinds from 1.
+local function texts_of(n, kinds, seed)
+  local stream, texts, labels = kooka.random("generated texts", seed), {}, {}
+  for i = 1, n do
+    local words, kind = {}, stream:below(kinds) - 1
+    for k = 1, 4 + stream:below(9) do
+      words[k] = WORDS[stream:uniform() < .6 and (kind * 5 + stream:below(5)) % #WORDS + 1 or stream:below(#WORDS)]
+    end
+    texts[i], labels[i] = ("%s %d"):format(table.concat(words, " "), i), kind + 1
+  end
+  return texts, labels
+end
+
+local Base = {}                        -- not Test...: no test of its own
+
+function Base:setUp()
+  lu.skipIf(not helper.kooka, "the program kooka is not beside the module")
+  self.dir = helper.folder()
+end
+
+function Base:tearDown()
+  if self.dir then sys.remove_tree(self.dir) end
+end
+
+function Base:write(name, lines)
+  local path = self.dir .. "/" .. name
+  assert(sys.mkdir_p(path:match("^(.*)/")))
+  assert(sys.write_file(path, table.concat(lines, "\n") .. "\n"))
+  return path
+end
+
+function Base:run(...)
+  return helper.run({ "run", ... }, { cwd = self.dir })
+end
+
+function Base:read(path) return assert(sys.read_file(self.dir .. "/" .. path)) end
+function Base:json(path) return kooka.json.decode(self:read(path)) end
+
+-- The stages after `kept` and what was written at the end are taken away; the run goes on and must end in the same bytes.
+function Base:goes_on(out, lost, files)
+  local before = {}
+  for i, name in ipairs(files) do before[i] = self:read(out .. "/" .. name) end
+  for _, name in ipairs(lost) do assert(sys.remove(self.dir .. "/" .. out .. "/" .. name)) end
+  local status, said, err = self:run("--resume", out)
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(said, "language-model: done before")
+  for i, name in ipairs(files) do lu.assertTrue(self:read(out .. "/" .. name) == before[i], name .. " is not as before") end
+end
+
+local function lines_of(text) return select(2, text:gsub("\n", "\n")) end
+
+TestLm = {}
+for k, v in pairs(Base) do TestLm[k] = v end
+
+function TestLm:folder()
+  for split, n in pairs { train = 300, valid = 60, test = 60 } do
+    local texts = texts_of(n, 3, #split + n)
+    for i, text in ipairs(texts) do texts[i] = text:gsub("%d+", i % 2 == 0 and "N" or "<unk>") end
+    self:write("corpus/toy." .. split .. ".txt", texts)
+  end
+end
+
+function TestLm:test_words_of_a_folder_beside_n_grams()
+  self:folder()
+  local status, out, err = self:run("lm", "--smoke", "--data", "corpus", "--lm-epochs", "2", "--out", "o")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "toy.train.txt to train on, toy.valid.txt to validate, toy.test.txt to test. Tokens are words")
+  lu.assertStrContains(out, "words: 23, of them <unk> and <eos>")
+  local m = self:json "o/metrics.json"
+  for _, key in ipairs { "lm", "unigram", "kneser_ney" } do
+    local p = m["test_" .. key .. "_perplexity"]
+    lu.assertTrue(p.value > 1 and p.low <= p.value and p.value <= p.high, key)
+    lu.assertEquals(p.baseline, 23)                        -- a uniform guess
+    local bits = m["test_" .. key .. "_bits_per_char"].value
+    lu.assertTrue(bits > 0 and bits < 3, key .. " " .. bits)
+  end
+  lu.assertTrue(m.test_kneser_ney_perplexity.value < m.test_unigram_perplexity.value)
+  lu.assertTrue(m.valid_lm_perplexity.value < 23)          -- it learned something
+  lu.assertStrContains(self:read "o/report.html", "<svg")
+  self:goes_on("o", { "stages/n-grams.json", "report.html" }, { "metrics.json", "language-model.safetensors" })
+end
+
+function TestLm:test_pieces_of_one_file_are_measured_by_the_character_too()
+  self:write("book.txt", (texts_of(200, 3, 1)))
+  local status, out, err = self:run("lm", "--smoke", "--data", "book.txt", "--vocab", "120", "--out", "o")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "the last tenth of 200 lines is held out")
+  lu.assertStrContains(out, "SentencePiece pieces, with xxbos before each line")
+  local m = self:json "o/metrics.json"
+  lu.assertTrue(m.test_lm_word_perplexity.value > m.test_lm_perplexity.value)
+  -- the same nats: a word has more of them than a piece
+  local bits, byte = m.test_lm_bits_per_char.value, m.test_lm_bits_per_byte.value
+  lu.assertTrue(math.abs(bits - byte) < 1e-9, "ASCII: a character is a byte")
+end
+
+function TestLm:test_bad_data_is_named()
+  self:write("few.txt", { "a", "b" })
+  local status, _, err = self:run("lm", "--smoke", "--data", "few.txt")
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "few.txt has 2 lines: at least 40 are needed")
+  self:folder()
+  self:write("corpus/train-2.txt", { "x" })
+  status, _, err = self:run("lm", "--smoke", "--data", "corpus")
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "look like the train file")
+end
+
+TestClassify = {}
+for k, v in pairs(Base) do TestClassify[k] = v end
+
+local NAMES = { "rain", "a bird", "so, why" }
+
+function TestClassify:table(name, n, seed, with)
+  local texts, labels = texts_of(n, 3, seed)
+  local lines = { with and "person,message,kind" or "person,message" }
+  for i, text in ipairs(texts) do
+    lines[i + 1] = ('u%d,"%s"'):format(i % 9, text) .. (with and (',"%s"'):format(NAMES[labels[i]]) or "")
+  end
+  return self:write(name, lines), lines
+end
+
+function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
+  self:table("t.csv", 240, 1, true)
+  self:table("new.csv", 15, 2)
+  self:write("more.txt", (texts_of(50, 3, 3)))
+  local status, out, err = self:run("classify", "--smoke", "--data", "t.csv", "--folds", "2", "--test", "new.csv", "--texts", "more.txt",
+    "--group", "person", "--balance", "sqrt", "--out", "o")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "text: message; label: kind")
+  lu.assertStrContains(out, "It read 50 more texts from more.txt")
+  local m = self:json "o/metrics.json"
+  for _, name in ipairs { "accuracy", "f1_macro", "mcc", "log_loss", "nbsvm_accuracy", "f1_a bird" } do
+    lu.assertEquals(type(m[name].value), "number", name)
+  end
+  lu.assertEquals(m.accuracy.n, 240)
+  lu.assertTrue(m.nbsvm_accuracy.value > m.accuracy.baseline)
+  local head, oof = self:read("o/predictions/oof.csv"):match("^([^\n]*)\n(.*)$")
+  lu.assertEquals(head, 'row,line,label,prob_a bird,prob_rain,"prob_so, why",fold,truth')
+  lu.assertEquals(lines_of(oof), 240)
+  local said = kooka.try(require("kooka.data.csv").read(self.dir .. "/o/predictions/test.csv"))
+  lu.assertEquals(said.n, 15)
+  for i = 1, 15 do
+    local sum = 0
+    for _, name in ipairs(NAMES) do sum = sum + tonumber(said.data["prob_" .. name][i]) end
+    lu.assertAlmostEquals(sum, 1, 1e-5)
+  end
+  local model = kooka.try(require("kooka.model").load(self.dir .. "/o/model/final"))
+  lu.assertEquals(model.config.names, { "a bird", "rain", "so, why" })
+  local texts = texts_of(15, 3, 2)
+  for i, row in ipairs(model:predict(texts)) do lu.assertAlmostEquals(row[1], tonumber(said.data["prob_a bird"][i]), 1e-5) end
+  local report = self:read "o/report.html"
+  lu.assertStrContains(report, "rows: what is true")
+  self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/oof.csv", "predictions/test.csv" },
+    { "predictions/oof.csv", "predictions/test.csv", "metrics.json", "model/final/model.safetensors" })
+end
+
+function TestClassify:test_a_group_is_on_one_side_only()
+  local _, lines = self:table("t.csv", 120, 4, true)
+  local status, _, err = self:run("classify", "--smoke", "--data", "t.csv", "--folds", "3", "--no-final", "--group", "person", "--out", "o")
+  lu.assertEquals(status, 0, err)
+  local oof = kooka.try(require("kooka.data.csv").read(self.dir .. "/o/predictions/oof.csv"))
+  local fold_of = {}
+  for i = 1, oof.n do
+    local person = lines[tonumber(oof.line[i])]:match("^(u%d)")
+    fold_of[person] = fold_of[person] or oof.fold[i]
+    lu.assertEquals(oof.fold[i], fold_of[person])
+  end
+  lu.assertFalse(sys.exists(self.dir .. "/o/model/final"))
+end
+
+function TestClassify:test_bad_input_is_named()
+  local function fails(message, ...)
+    local status, _, err = self:run("classify", "--smoke", ...)
+    lu.assertEquals(status, 1)
+    lu.assertStrContains(err, message)
+  end
+  local path, lines = self:table("t.csv", 60, 1, true)
+  fails('there is no column "klass"; the file has person, message, kind', "--data", path, "--label", "klass")
+  lines[10] = 'u1,"words",'
+  self:write("bad.csv", lines)
+  fails("bad.csv: 1 rows cannot be used (line 10: no label)", "--data", "bad.csv")
+  for i = 2, #lines do lines[i] = ('u1,"words %d",same'):format(i) end
+  self:write("one.csv", lines)
+  fails('column "kind" holds only one class ("same")', "--data", "one.csv", "--label", "kind")
+  self:write("texts.txt", { "a b", "c d", "e f" })
+  self:write("labels.txt", { "1", "2" })
+  fails("texts.txt has 3 lines but labels.txt has 2", "--data", "texts.txt", "--labels", "labels.txt")
+end
+
+TestTweetEval = {}
+for k, v in pairs(Base) do TestTweetEval[k] = v end
+
+local CLASSES = { emoji = 20, emotion = 4, hate = 2, irony = 2, offensive = 2, sentiment = 3, stance = 3 }
+local TARGETS = { "abortion", "atheism", "climate", "feminist", "hillary" }
+
+function TestTweetEval:benchmark()
+  local seed = 0
+  local function part(folder, classes)
+    for split, n in pairs { train = 80, val = 40, test = 23 } do
+      seed = seed + 1
+      local texts, labels = texts_of(n, classes, seed * 7 + #folder)
+      for i, y in ipairs(labels) do labels[i] = tostring(y - 1) end
+      self:write(("%s/%s_text.txt"):format(folder, split), texts)
+      if split ~= "test" then self:write(("%s/%s_labels.txt"):format(folder, split), labels) end
+    end
+  end
+  for task, classes in pairs(CLASSES) do
+    local mapping = {}
+    for c = 1, classes do mapping[c] = ("%d\tname%d"):format(c - 1, c - 1) end
+    self:write("te/" .. task .. "/mapping.txt", mapping)
+    if task == "stance" then
+      for _, target in ipairs(TARGETS) do part("te/stance/" .. target, classes) end
+    else
+      part("te/" .. task, classes)
+    end
+  end
+end
+
+function TestTweetEval:test_seven_tasks_in_the_contests_layout()
+  self:benchmark()
+  local status, out, err = self:run("tweeteval", "--smoke", "--data", "te", "--out", "o", "--vocab", "150")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "the 880 training texts of all seven tasks, without labels, and nothing else")
+  lu.assertStrContains(out, "LSTM (published, test)          24.7   66.0     52.6  62.8   71.7       58.3       59.4    56.5")
+  local m = self:json "o/metrics.json"
+  local sum = 0
+  for task, classes in pairs(CLASSES) do
+    for _, more in ipairs { "", "_nbsvm", "_fasttext", "_majority" } do
+      local value = m[task .. more].value
+      lu.assertTrue(value >= 0 and value <= 1, task .. more)
+    end
+    sum = sum + m[task].value
+    lu.assertEquals(m[task].baseline, m[task .. "_majority"].value)
+    for _, target in ipairs(task == "stance" and TARGETS or { false }) do
+      local text = self:read("o/predictions/tweeteval/" .. (target and "stance/" .. target or task) .. ".txt")
+      lu.assertEquals(lines_of(text), 23)
+      for line in text:gmatch("[^\n]+") do
+        local y = math.tointeger(tonumber(line))
+        lu.assertTrue(y and y >= 0 and y < classes, line)
+      end
+    end
+  end
+  lu.assertAlmostEquals(m.mean.value, sum / 7, 1e-9)
+  lu.assertEquals(m.sentiment_majority.value, 1 / 3)               -- macro recall of one answer
+  self:goes_on("o", { "stages/predict-irony.json", "stages/baselines-irony.json", "stages/sentiment.json", "stages/predict-stance.json",
+    "predictions/tweeteval/irony.txt" },
+    { "predictions/tweeteval/irony.txt", "predictions/tweeteval/sentiment.txt", "predictions/tweeteval/stance/climate.txt",
+      "predictions/probabilities/stance_test.csv" })
+end
+
+function TestTweetEval:test_one_task_alone_and_bad_files()
+  self:benchmark()
+  local status, out, err = self:run("tweeteval", "--smoke", "--data", "te", "--task", "emotion", "--out", "o", "--vocab", "150")
+  lu.assertEquals(status, 0, err)
+  lu.assertNil(out:find("%smean%s"))
+  lu.assertFalse(sys.exists(self.dir .. "/o/predictions/tweeteval/irony.txt"))
+  local function fails(message)
+    local code, _, why = self:run("tweeteval", "--smoke", "--data", "te")
+    lu.assertEquals(code, 1)
+    lu.assertStrContains(why, message)
+  end
+  self:write("te/hate/val_labels.txt", { "0", "1" })
+  fails("val_labels.txt has 2 lines but te/hate/val_text.txt has 40")
+  local labels = {}
+  for i = 1, 40 do labels[i] = i == 7 and "2" or "1" end
+  self:write("te/hate/val_labels.txt", labels)
+  fails("te/hate/val_labels.txt: line 7: '2', expected a class 0..1")
+  local code, _, why = self:run("tweeteval", "--task", "irnoy")
+  lu.assertEquals(code, 2)
+  lu.assertStrContains(why, "one of all, emoji, emotion")
+end
+
+os.exit(lu.LuaUnit.run())
