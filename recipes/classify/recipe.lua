@@ -92,7 +92,8 @@ end
 
 local function classifier(p, run, tok, d, o)
   return ulmfit.classifier(run, tok, {
-    name = o.name, from = o.from, texts = d.texts, labels = d.labels, rows = o.rows, classes = #d.names, cell = p.cell,
+    name = o.name, from = o.from, texts = d.texts, labels = d.labels, rows = o.rows, classes = #d.names,
+    classes_names = d.names, cell = p.cell,
     embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = p.head_epochs,
     head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = o.seed,
     weights = weights(p, o.rows and of(d.labels, o.rows) or d.labels, #d.names),
@@ -112,16 +113,11 @@ local function fold(p, run, tok, d, s, k, lm)
   end)
 end
 
--- The model of all rows, with the names of its classes: kept as a folder of its own.
+-- The model of all rows, kept in model/final; answers what it says of the test texts.
 local function final(p, run, tok, d, lm)
-  local m = classifier(p, run, tok, d, { name = "all-rows", from = lm, seed = p.seed })
-  return run:stage("model", function()
-    m.config.names = d.names
-    kooka.try(m:save(run.dir .. "/model/final"))
-    for _, file in ipairs { "model.safetensors", "tokenizer.model", "config.json" } do run:path("model/final/" .. file) end
-    run:say("model: %s (%s)", run.dir .. "/model/final", table.concat(d.names, ", "))
-    return { test = d.test and m:predict(d.test) or nil }
-  end)
+  local m = classifier(p, run, tok, d, { name = "final", from = lm, seed = p.seed })
+  run:say("model: %s (%s)", run.dir .. "/model/final", table.concat(d.names, ", "))
+  return d.test and run:stage("predict-test", function() return m:predict(d.test) end) or nil
 end
 
 -- ---- telling
@@ -318,7 +314,7 @@ return {
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end
     local s = score(run, p, d, out)
     local test
-    if p.final then test = final(p, run, tok, d, lm).test else test = average(out) end
+    if p.final then test = final(p, run, tok, d, lm) else test = average(out) end
     write_predictions(run, d, out, test)
     write_report(run, p, d, s, told, history)
   end,

@@ -86,7 +86,16 @@ function TestLm:test_words_of_a_folder_beside_n_grams()
   lu.assertTrue(m.test_kneser_ney_perplexity.value < m.test_unigram_perplexity.value)
   lu.assertTrue(m.valid_lm_perplexity.value < 23)          -- it learned something
   lu.assertStrContains(self:read "o/report.html", "<svg")
-  self:goes_on("o", { "stages/n-grams.json", "report.html" }, { "metrics.json", "language-model.safetensors" })
+  self:goes_on("o", { "stages/n-grams.json", "report.html" }, { "metrics.json", "language-model.safetensors", "predictions/stretches.csv" })
+end
+
+function TestLm:test_averaged_gradient_descent_and_varying_steps()
+  self:folder()
+  local status, out, err = self:run("lm", "--smoke", "--data", "corpus", "--lm-epochs", "5", "--optimizer", "asgd", "--nonmono", "1",
+    "--lm-lr", "10", "--variable", "merity", "--dropouts", "awd", "--lm-drop", "0.3", "--out", "o")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "asgd at 10")
+  lu.assertTrue(self:json("o/metrics.json").test_lm_perplexity.value < 23)
 end
 
 function TestLm:test_pieces_of_one_file_are_measured_by_the_character_too()
@@ -154,12 +163,12 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
     lu.assertAlmostEquals(sum, 1, 1e-5)
   end
   local model = kooka.try(require("kooka.model").load(self.dir .. "/o/model/final"))
-  lu.assertEquals(model.config.names, { "a bird", "rain", "so, why" })
+  lu.assertEquals(model.config.classes_names, { "a bird", "rain", "so, why" })
   local texts = texts_of(15, 3, 2)
   for i, row in ipairs(model:predict(texts)) do lu.assertAlmostEquals(row[1], tonumber(said.data["prob_a bird"][i]), 1e-5) end
   local report = self:read "o/report.html"
   lu.assertStrContains(report, "rows: what is true")
-  self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/oof.csv", "predictions/test.csv" },
+  self:goes_on("o", { "stages/predict-2.json", "stages/final.json", "stages/predict-test.json", "predictions/oof.csv", "predictions/test.csv" },
     { "predictions/oof.csv", "predictions/test.csv", "metrics.json", "model/final/model.safetensors" })
 end
 
