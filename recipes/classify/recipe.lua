@@ -5,6 +5,7 @@
 -- Method: SentencePiece -> AWD-LSTM language model on these texts (and those of --texts) -> classifier (Howard & Ruder 2018), one
 -- for each fold; rows whose texts are alike, or whose group is the same, stay on one side. At last one model on all rows.
 local kooka = require "kooka"
+local calibrate = require "kooka.eval.calibrate"
 local confusion = require "kooka.plot.confusion"
 local csv = require "kooka.data.csv"
 local eval = require "kooka.eval"
@@ -113,13 +114,6 @@ local function fold(p, run, tok, d, s, k, lm)
   end)
 end
 
--- The model of all rows, kept in model/final; answers what it says of the test texts.
-local function final(p, run, tok, d, lm)
-  local m = classifier(p, run, tok, d, { name = "final", from = lm, seed = p.seed })
-  run:say("model: %s (%s)", run.dir .. "/model/final", table.concat(d.names, ", "))
-  return d.test and run:stage("predict-test", function() return m:predict(d.test) end) or nil
-end
-
 -- ---- telling
 
 local function average(out)
@@ -182,11 +176,11 @@ end
 local SHOWN = { "f1_macro", "accuracy", "mcc", "log_loss", "balanced_accuracy" }
 
 local function score(run, p, d, out)
-  local prob, bayes, labels, groups = {}, {}, {}, d.groups and {}
-  for _, o in ipairs(out) do
+  local prob, bayes, labels, folds, groups = {}, {}, {}, {}, d.groups and {}
+  for k, o in ipairs(out) do
     for i, row in ipairs(o.rows) do
       local n = #labels + 1
-      prob[n], bayes[n], labels[n] = o.prob[i], o.nbsvm[i], d.labels[row]
+      prob[n], bayes[n], labels[n], folds[n] = o.prob[i], o.nbsvm[i], d.labels[row], k
       if groups then groups[n] = d.groups[row] end
     end
   end
@@ -194,11 +188,12 @@ local function score(run, p, d, out)
   local function of_classes(x)
     return eval.multiclass(x, labels, { seed = p.seed, resamples = p.resamples, groups = groups, names = d.names })
   end
-  local ours, theirs, rows = of_classes(prob), of_classes(bayes), {}
+  local ours, theirs, rows, shown = of_classes(prob), of_classes(bayes), {}, {}
   local names = table.move(SHOWN, 1, #SHOWN, 1, {})
   for _, name in ipairs(d.names) do names[#names + 1] = "f1_" .. name end
   for _, name in ipairs(names) do
     local a, b = ours[name], theirs[name]
+    shown[name] = a
     run:metric(name, a)
     run:metric("nbsvm_" .. name, b)
     rows[#rows + 1] = { name, tables.metric(a), tables.metric(b), a.baseline and ("%.3f"):format(a.baseline) or "-" }
@@ -209,6 +204,7 @@ local function score(run, p, d, out)
   run:say("%s", tables.text { columns = columns, rows = rows })
   run:say("%s", verdict)
   return { columns = columns, rows = rows, verdict = verdict, prob = prob, labels = labels, ours = ours, theirs = theirs,
+    fold = #out > 1 and folds or nil, groups = groups, shown = shown,
     counts = confusion.count(said, labels, #d.names) }
 end
 
@@ -216,6 +212,27 @@ local function curve(history)
   local train, valid = {}, {}
   for i, h in ipairs(history) do train[i], valid[i] = h.train_loss, h.valid_loss or 0 / 0 end
   return { { name = "training texts", y = train }, { name = "held-out texts", y = valid } }
+end
+
+-- The model of all rows, in model/final: calibrated by the held-out predictions of its siblings, with their scores on its card.
+-- Answers what it says of the test texts.
+local function final(p, run, tok, d, lm, s, told)
+  local m = classifier(p, run, tok, d, { name = "all-rows", from = lm, seed = p.seed })
+  return run:stage("model", function()
+    m.calibration = calibrate.fit(s.prob, s.labels, { fold = s.fold, groups = s.groups, seed = p.seed })
+    m.card = { name = "classes of " .. d.path:match("[^/]*$"), about = told, split = told, scores = s.shown,
+      data = { name = d.path, texts = #d.labels, about = "classes: " .. table.concat(d.names, ", ") },
+      use = "texts like those of the table, in its language", training = ("%d epochs behind a language model's %d"):format(p.epochs, p.lm_epochs),
+      limits = "scores and calibration are of models that saw fewer rows; other texts (another place, another time) score lower" }
+    kooka.try(m:save(run.dir .. "/model/final"))
+    for _, file in ipairs { "model.safetensors", "tokenizer.model", "config.json", "card.md", "calibration.json" } do
+      run:path("model/final/" .. file)
+    end
+    local loss = m.calibration.log_loss
+    run:say("model: %s (%s); calibrated: log-loss %s, before %s", run.dir .. "/model/final", table.concat(d.names, ", "),
+      tables.metric(loss.after), tables.metric(loss.before))
+    return { test = d.test and m:predict(d.test) or nil }
+  end).test
 end
 
 local function write_report(run, p, d, s, told, history)
@@ -314,7 +331,7 @@ return {
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end
     local s = score(run, p, d, out)
     local test
-    if p.final then test = final(p, run, tok, d, lm) else test = average(out) end
+    if p.final then test = final(p, run, tok, d, lm, s, told) else test = average(out) end
     write_predictions(run, d, out, test)
     write_report(run, p, d, s, told, history)
   end,

@@ -13,6 +13,7 @@ local batches = require "kooka.data.batches"
 local callbacks = require "kooka.learn.callbacks"
 local csv = require "kooka.data.csv"
 local eval = require "kooka.eval"
+local generate = require "kooka.generate"
 local labelled = require "kooka.data.labelled"
 local learner = require "kooka.learn.learner"
 local model = require "kooka.model"
@@ -331,7 +332,7 @@ local function bars(ours, base, known)
   return plot.svg.bars { title = "Perplexity of a token", labels = labels, series = series, digits = 1 }
 end
 
-local function write_report(run, p, d, told, columns, rows, picture, history)
+local function write_report(run, p, d, told, columns, rows, picture, history, lines)
   local page = report.new { title = "Language model of " .. (p.data:match("([^/]+)/*$") or p.data), first_line = told }
   page:section "Scores"
   page:table { columns = columns, rows = rows }
@@ -350,6 +351,11 @@ local function write_report(run, p, d, told, columns, rows, picture, history)
       ("%.0f"):format(h.items_per_second) }
   end
   page:table { columns = { "epoch", "training loss", "validation loss", "perplexity", "tokens/s" }, rows = epochs }
+  if #lines > 0 then
+    page:section "From the model"
+    page:pre(table.concat(lines, "\n"))
+    page:note "Drawn at temperature .8 from the smallest set of tokens that holds .95 of the probability; up to 40 tokens."
+  end
   page:section "The text"
   local sizes = {}
   for _, split in ipairs(SPLITS) do
@@ -364,6 +370,19 @@ local function write_report(run, p, d, told, columns, rows, picture, history)
   page:table { columns = { "option", "value" }, rows = settings }
   kooka.try(page:write(run:path("report.html")))
   run:say("report: %s", run:path("report.html"))
+end
+
+-- Lines of the model's own, from the start of a line.
+local function samples(run, p, d, tok, network)
+  if p.samples == 0 then return {} end
+  return run:stage("samples", function()
+    local out = {}
+    local texts = generate.texts({ network = network, tokenizer = tok }, { n = p.samples, tokens = 40, temperature = .8, top_p = .95,
+      prompt = d.words and tok.marks.eos or "", clean = false, plain = p.clean, seed = p.seed })
+    for i, t in ipairs(texts) do out[i] = (t.text:gsub("^%s+", "")) end
+    run:say("from the model (temperature .8, nucleus .95):\n  %s", table.concat(out, "\n  "))
+    return out
+  end)
 end
 
 local function unknown_share(corpus, unk)
@@ -436,6 +455,7 @@ return {
     clip = { default = .25, min = 0.0, max = 100, help = "norm of the gradient at most" },
     eval_batch = { default = 10, min = 1, max = 256, help = "rows into which the text is cut for evaluation" },
     ngram = { default = 5, min = 1, max = 9, help = "order of the Kneser-Ney baseline (1: unigrams only)" },
+    samples = { default = 5, min = 0, max = 100, help = "lines that the model writes at the end" },
     lines = { default = 0, min = 0, help = "use the first so many lines, and a fifth as many to evaluate (0: all)" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),
@@ -469,6 +489,6 @@ return {
     local known = published(corpora)
     local columns, rows = table_of(run, d, corpora, ours, base, known)
     run:say("%s", tables.text { columns = columns, rows = rows })
-    write_report(run, p, d, told, columns, rows, bars(ours, base, known), history)
+    write_report(run, p, d, told, columns, rows, bars(ours, base, known), history, samples(run, p, d, tok, network))
   end,
 }

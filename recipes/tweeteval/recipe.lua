@@ -282,9 +282,10 @@ end
 
 local function train_and_predict(run, p, tok, d, lm)
   local m = ulmfit.classifier(run, tok, {
-    name = d.name, from = lm, texts = d.train.texts, labels = d.train.labels, classes = #d.classes,
-    classes_names = d.classes, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = p.head_epochs,
-    head_lr = p.head_lr, epochs = epochs_of(p, d), lr = p.lr, batch = #d.train.texts < p.small and math.max(2, p.batch // 2) or p.batch,
+    name = d.name, from = lm, texts = d.train.texts, labels = d.train.labels, classes = #d.classes, classes_names = d.classes,
+    cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing,
+    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = epochs_of(p, d), lr = p.lr,
+    batch = #d.train.texts < p.small and math.max(2, p.batch // 2) or p.batch,
     seed = p.seed, weights = weights(p, d.train.labels, #d.classes),
   })
   return run:stage("predict-" .. d.name, function()

@@ -86,6 +86,7 @@ function TestLm:test_words_of_a_folder_beside_n_grams()
   lu.assertTrue(m.test_kneser_ney_perplexity.value < m.test_unigram_perplexity.value)
   lu.assertTrue(m.valid_lm_perplexity.value < 23)          -- it learned something
   lu.assertStrContains(self:read "o/report.html", "<svg")
+  lu.assertStrContains(out, "from the model")
   self:goes_on("o", { "stages/n-grams.json", "report.html" }, { "metrics.json", "language-model.safetensors", "predictions/stretches.csv" })
 end
 
@@ -106,6 +107,7 @@ function TestLm:test_pieces_of_one_file_are_measured_by_the_character_too()
   lu.assertStrContains(out, "SentencePiece pieces, with xxbos before each line")
   local m = self:json "o/metrics.json"
   lu.assertTrue(m.test_lm_word_perplexity.value > m.test_lm_perplexity.value)
+  lu.assertEquals(kooka.try(require("kooka.model").load(self.dir .. "/o/model/lm")):kind(), "language_model")
   -- the same nats: a word has more of them than a piece
   local bits, byte = m.test_lm_bits_per_char.value, m.test_lm_bits_per_byte.value
   lu.assertTrue(math.abs(bits - byte) < 1e-9, "ASCII: a character is a byte")
@@ -166,9 +168,10 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   lu.assertEquals(model.config.classes_names, { "a bird", "rain", "so, why" })
   local texts = texts_of(15, 3, 2)
   for i, row in ipairs(model:predict(texts)) do lu.assertAlmostEquals(row[1], tonumber(said.data["prob_a bird"][i]), 1e-5) end
+  lu.assertStrContains(self:read "o/model/final/card.md", "| f1_macro | ")
   local report = self:read "o/report.html"
   lu.assertStrContains(report, "rows: what is true")
-  self:goes_on("o", { "stages/predict-2.json", "stages/final.json", "stages/predict-test.json", "predictions/oof.csv", "predictions/test.csv" },
+  self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/oof.csv", "predictions/test.csv" },
     { "predictions/oof.csv", "predictions/test.csv", "metrics.json", "model/final/model.safetensors" })
 end
 
