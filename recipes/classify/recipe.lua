@@ -220,7 +220,7 @@ local function final(p, run, tok, d, lm, s, told)
   local m = classifier(p, run, tok, d, { name = "all-rows", from = lm, seed = p.seed })
   return run:stage("model", function()
     m.calibration = calibrate.fit(s.prob, s.labels, { fold = s.fold, groups = s.groups, seed = p.seed })
-    m.card = { name = "classes of " .. d.path:match("[^/]*$"), about = told, split = told, scores = s.shown,
+    m.card = { name = "classes of " .. d.path:match("[^/]*$"), split = told, scores = s.shown,
       data = { name = d.path, texts = #d.labels, about = "classes: " .. table.concat(d.names, ", ") },
       use = "texts like those of the table, in its language", training = ("%d epochs behind a language model's %d"):format(p.epochs, p.lm_epochs),
       limits = "scores and calibration are of models that saw fewer rows; other texts (another place, another time) score lower" }

@@ -46,14 +46,18 @@ local PUBLISHED = {
 
 -- ---- reading
 
+-- Names of the classes, and longer ones for pictures: mapping.txt of emoji says _red_heart_ in a third column.
 local function classes_of(folder)
-  local names = {}
+  local names, titles = {}, {}
   for _, line in ipairs(kooka.try(labelled.lines(folder .. "/mapping.txt"))) do
-    local id, name = line:match("^(%d+)%s+(%S+)")
-    if id then names[math.tointeger(tonumber(id)) + 1] = name end
+    local id, name, more = line:match("^(%d+)%s+(%S+)%s*(%S*)")
+    if id then
+      local c = math.tointeger(tonumber(id)) + 1
+      names[c], titles[c] = name, more ~= "" and more:gsub("^_+", ""):gsub("_+$", ""):gsub("_", " ") or name
+    end
   end
   if #names < 2 then error(("%s/mapping.txt: expected lines of a number, a tab and a name"):format(folder), 0) end
-  return names
+  return names, titles
 end
 
 local function labels_of(path, classes, rows, text_path)
@@ -87,7 +91,8 @@ end
 -- A task: names of its classes, and one or several parts, each with train, val and test. The classifier reads them all.
 local function read_task(p, name)
   local folder = p.data .. "/" .. name
-  local d = { name = name, classes = classes_of(folder), parts = {} }
+  local d = { name = name, parts = {} }
+  d.classes, d.titles = classes_of(folder)
   for k, target in ipairs(name == "stance" and TARGETS or { false }) do
     local at = target and folder .. "/" .. target or folder
     d.parts[k] = { target = target, mark = target and target .. " : " or "", train = part(at, "train", #d.classes, p.rows),
@@ -384,9 +389,9 @@ local function show_task(page, r)
   end
   page:svg(plot.svg.intervals { rows = rows, xmin = 0, xmax = 1, digits = 3 })
   local counts = confusion.count(confusion.best(r.val), r.d.val.labels, #r.d.classes)
-  page:svg(confusion.svg { counts = counts, names = r.d.classes })
+  page:svg(confusion.svg { counts = counts, names = r.d.titles })
   rows = {}
-  for i, w in ipairs(confusion.worst(counts, r.d.classes, 5)) do
+  for i, w in ipairs(confusion.worst(counts, r.d.titles, 5)) do
     rows[i] = { w.truth, w.said, w.n, ("%.1f %%"):format(100 * w.share) }
   end
   page:table { columns = { "true class", "said", "texts", "of that class" }, rows = rows, caption = "the most frequent mistakes" }

@@ -66,7 +66,7 @@ function confusion.svg(t)
   local top = (t.title and 28 or 8) + 18
   local upright = n <= 6
   local foot = upright and 40 or left
-  local width, height = left + n * cell + 12, top + n * cell + foot
+  local width, height = math.max(left + n * cell + 12, left + 270), top + n * cell + foot
   local out = { ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" '
     .. 'font-family="system-ui, -apple-system, \'Segoe UI\', \'DejaVu Sans\', sans-serif" font-size="12" '
     .. 'fill="currentColor" style="max-width:100%%;height:auto">'):format(width, height, width, height) }
