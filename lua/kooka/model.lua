@@ -50,9 +50,13 @@ function Model:encode(texts)
   return corpus
 end
 
+-- A network that reads in pieces (bptt) does so whatever the length; the others see the end of a very long text.
+local function limit(self) return self.network.bptt and 1 << 30 or MAX_LEN end
+
 local function source(self, corpus, labels, o)
   return sources.classes(batches.buckets(corpus, { batch = o and o.batch or 64, pad = self.tokenizer.pad,
-    max_len = o and o.max_len or MAX_LEN, rows = o and o.rows, train = o and o.train, seed = o and o.seed }), labels)
+    max_len = o and o.max_len or limit(self), rows = o and o.rows, train = o and o.train, seed = o and o.seed,
+    backwards = self.config.backwards }), labels)
 end
 
 --- m:source(corpus, labels, {rows=, batch=64, train=false, seed=1, max_len=}) -> source for the learner
@@ -123,7 +127,10 @@ function Model:predict_one(text, o)
   local ids
   if cleaned then ids, message = self.tokenizer:encode(cleaned, { bos = true }) end
   if not ids then error(message, 2) end
-  if #ids > MAX_LEN then ids = table.move(ids, #ids - MAX_LEN + 1, #ids, 1, {}) end
+  ids = table.move(ids, math.max(1, #ids - limit(self) + 1), #ids, 1, {})
+  if self.config.backwards then
+    for i = 1, #ids // 2 do ids[i], ids[#ids + 1 - i] = ids[#ids + 1 - i], ids[i] end
+  end
   local _ <close> = evaluation(self.network)
   local scope <close> = core.scope()
   local out = outputs(self.network, core.tensor(ids, "int32"):reshape(#ids, 1), core.tensor({ #ids }, "int32"))

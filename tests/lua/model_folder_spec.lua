@@ -4,6 +4,7 @@ local card = require "kooka.card"
 local kooka = require "kooka"
 local model = require "kooka.model"
 local nn = require "kooka.nn"
+local rules = require "kooka.text.rules"
 local sys = kooka.sys
 
 local stored = (arg[0]:match "^(.*)/lua/[^/]*$" or "tests") .. "/golden/checkpoints/"
@@ -172,6 +173,19 @@ function TestRoundTrip:test_predictions_come_in_the_order_given_one_or_many()
   lu.assertEquals(m:predict {}, {})
   local long = ("rain bird "):rep(1500)
   close({ m:predict_one(long, { raw = true }) }, m:predict({ long }, { raw = true }))
+end
+
+function TestRoundTrip:test_a_model_that_reads_backwards_gets_texts_so()
+  local m = kooka.try(model.load(self.dir))
+  local ahead = m:predict({ answers.texts[1] }, { raw = true })
+  m.config.backwards = true
+  local ids, reversed = kooka.try(m.tokenizer:encode(kooka.try(rules.clean(answers.texts[1])), { bos = true })), {}
+  for i, id in ipairs(ids) do reversed[#ids + 1 - i] = id end
+  local x, lens = kooka.tensor(reversed, "int32"):reshape(#ids, 1), kooka.tensor({ #ids }, "int32")
+  local want = kooka.softmax(m.network:eval()(x, lens)):tolist()
+  close(m:predict({ answers.texts[1] }, { raw = true }), want)
+  close({ m:predict_one(answers.texts[1], { raw = true }) }, want)
+  lu.assertNotAlmostEquals(ahead[1][1], want[1][1], 1e-4)
 end
 
 function TestRoundTrip:test_misuse_is_named()
