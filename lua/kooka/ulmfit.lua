@@ -67,8 +67,9 @@ end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
 -- Stage `name`: trains a language model on texts (from: start from that file of the run) and writes name.safetensors.
--- valid: texts for the perplexity. backwards: reads texts from their end (so do models made of it). softmax, cutoffs, samples as in kooka.nn.language_model; batch, bptt, decay, clip, cell,
--- embed, hidden, layers as in kooka.nn.awd_lstm and the learner.
+-- valid: texts for the perplexity. backwards: reads texts from their end (so do models made of it). softmax, cutoffs,
+-- samples as in kooka.nn.language_model; batch, bptt, decay, clip, cell, embed, hidden, layers as in kooka.nn.awd_lstm and the
+-- learner.
 function ulmfit.language_model(run, tok, o)
   local file = o.name .. ".safetensors"
   local history = run:stage(o.name, function()

@@ -136,8 +136,8 @@ end
 
 local function splits(p, d)
   local groups = leaks.keys(d.texts)        -- the same text twice stays on one side
-  if p.folds == 1 then return { split.holdout(d.labels, { valid = p.valid, seed = p.seed, groups = groups }) } end
-  return split.kfold(d.labels, { k = p.folds, seed = p.seed, groups = groups })
+  if p.folds == 1 then return { split.holdout(d.labels, { valid = p.valid, seed = p.split_seed, groups = groups }) } end
+  return split.kfold(d.labels, { k = p.folds, seed = p.split_seed, groups = groups })
 end
 
 -- What the folds answered, row by row in the order of the folds; answers for the test texts are the mean of the folds'.
@@ -281,6 +281,7 @@ return {
     general_lr = { default = 5e-3, min = 1e-6, max = 1, help = "largest learning rate of those epochs" },
     transductive = { default = false, help = "let the language model read the test texts too (never their labels)" },
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },
+    split_seed = { default = 1, min = 0, help = "seed of the folds, apart from --seed: runs of several seeds then share them" },
     valid = { default = .2, min = .05, max = .5, help = "share held out when folds = 1" },
     rows = { default = 0, min = 0, help = "use the first so many training rows (0: all)" },
     backwards = { default = false, help = "read the texts from their end: another model for an ensemble" },
@@ -289,7 +290,8 @@ return {
     oversample = { default = false, help = "repeat rows of the smaller class inside the training side" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),
-  quick = { folds = 1, oversample = true, vocab = 6000, embed = 200, hidden = 400, layers = 2, lm_epochs = 5, lm_batch = 24, bptt = 50, epochs = 3 },
+  quick = { folds = 1, oversample = true, vocab = 6000, embed = 200, hidden = 400, layers = 2, lm_epochs = 5, lm_batch = 24,
+    bptt = 50, epochs = 3 },
   smoke = { folds = 1, rows = 600, vocab = 500, embed = 16, hidden = 24, layers = 2, lm_epochs = 1, epochs = 1, resamples = 100,
     lm_batch = 8, bptt = 20 },
   run = function(p, run)
