@@ -1,6 +1,6 @@
 --- recipe: finds recipes, checks them, and reads their options from a command line.
 -- A recipe is a file that returns
---   {name, about, params = {k = {default = , help = , type = , min = , max = , choices = }}, quick = {}, smoke = {},
+--   {name, about, params = {k = {default = , help = , type = , min = , max = , choices = }}, quick = {}, smoke = {}, paper = {},
 --    run = function(p, run) ... end}
 -- See `kooka run --help` and recipes/.
 local core = require "kooka.core"
@@ -9,8 +9,11 @@ local sys = core.sys
 
 local recipe = {}
 
+--- recipe.sets: names of the sets of settings that a recipe may bring beside its defaults; each is a flag of `kooka run`.
+recipe.sets = {"quick", "smoke", "paper"}
+
 local TYPES = {string = true, integer = true, number = true, boolean = true}
-local RESERVED = {quick = true, smoke = true, seed = true, threads = true, out = true, resume = true, json = true,
+local RESERVED = {quick = true, smoke = true, paper = true, seed = true, threads = true, out = true, resume = true, json = true,
   help = true, precision = true}
 
 local function sorted_keys(t)
@@ -104,7 +107,7 @@ function recipe.check(r, where)
   local params = {}
   for key, given in pairs(r.params or {}) do params[key] = check_param(where, key, given) end
   r.params = params
-  for _, set in ipairs {"quick", "smoke"} do
+  for _, set in ipairs(recipe.sets) do
     for key, value in pairs(r[set] or {}) do
       local param = params[key]
       local why = not param and "is no parameter" or objection(param, value)
@@ -253,7 +256,7 @@ function recipe.parse(params, args, known)
 end
 
 --- recipe.settle(r, values, mode) -> params, changed
--- Defaults, then the sets quick or smoke (mode), then `values`. `changed` holds what differs from the defaults.
+-- Defaults, then one of recipe.sets (mode), then `values`. `changed` holds what differs from the defaults.
 -- Reading a parameter that the recipe did not declare raises.
 function recipe.settle(r, values, mode)
   local p, changed = {}, {}

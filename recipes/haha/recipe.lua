@@ -83,7 +83,7 @@ local function language_model(p, run, d, lm_texts)
   local tok = ulmfit.tokenizer(run, every, { vocab = p.vocab })
   local cut = math.max(1, #lm_texts // 20)
   local own, valid = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), table.move(lm_texts, 1, cut, 1, {})
-  local o = { valid = valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.lm_drop,
+  local o = { valid = valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.lm_drop, decay = p.lm_decay,
     backwards = p.backwards, batch = p.lm_batch, bptt = p.bptt, seed = p.seed }
   if #outside > 0 then
     o.name, o.epochs, o.lr = "general", p.general_epochs, p.general_lr
@@ -287,11 +287,16 @@ return {
     backwards = { default = false, help = "read the texts from their end: another model for an ensemble" },
     score_weight = { default = .2, min = 0, max = 100, help = "weight of the funniness (mean squared error) in the loss" },
     decay = { default = .01, min = 0, max = 1, help = "weight decay of the classifier" },
+    lm_decay = { default = .01, min = 0, max = 1, help = "weight decay of the language model" },
     oversample = { default = false, help = "repeat rows of the smaller class inside the training side" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),
   quick = { folds = 1, oversample = true, vocab = 6000, embed = 200, hidden = 400, layers = 2, lm_epochs = 5, lm_batch = 24,
     bptt = 50, epochs = 3 },
+  -- Farzin, Czapla & Howard 2019, on your --texts instead of their 475,143 tweets; their epochs as one cycle a stage.
+  paper = { vocab = 30000, cell = "qrnn", embed = 400, hidden = 2304, layers = 3, general_epochs = 16, general_lr = 1e-3, lm_drop = 1.0,
+    lm_decay = .1, lm_epochs = 15, lm_lr = 3e-3, transductive = true, oversample = true, drop = .7, decay = .1, smoothing = .1,
+    head_epochs = 2, head_lr = 1e-2, epochs = 15, lr = 5e-3, batch = 64, score_weight = 0.0 },
   smoke = { folds = 1, rows = 600, vocab = 500, embed = 16, hidden = 24, layers = 2, lm_epochs = 1, epochs = 1, resamples = 100,
     lm_batch = 8, bptt = 20 },
   run = function(p, run)

@@ -8,11 +8,12 @@ local sys = core.sys
 local run = {about = "run a recipe: collect, train, evaluate, report"}
 
 run.usage = [[
-usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke] [--seed N] [--threads N] [--precision P]
+usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke|--paper] [--seed N] [--threads N] [--precision P]
                  [--out DIR] [--json] [--help]
        kooka run --resume DIR
 
   --quick        the recipe's smaller settings     --smoke    its smallest, for tests
+  --paper        those of the paper that the recipe follows, where it names one (days on two cores)
   --seed N       default 1; same seed, same result whatever the threads
   --threads N    default: as many as the process may use
   --precision P  float32, bf16, bf16x3 or auto (default): how matrix products round their operands; auto takes
@@ -23,7 +24,7 @@ usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke] [--seed N] [--
 exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (--resume goes on)
 ]]
 
-local KNOWN = {quick = false, smoke = false, json = false, help = false, seed = true, threads = true, out = true, precision = true,
+local KNOWN = {quick = false, smoke = false, paper = false, json = false, help = false, seed = true, threads = true, out = true, precision = true,
   resume = true}
 
 local PRECISIONS = {float32 = true, bf16 = true, bf16x3 = true, auto = true}
@@ -44,8 +45,12 @@ local function open_run(r, source, values, options, args)
   if not seed then
     return nil, refuse(("option --seed is %s, expected an integer of 0 or more"):format(options.seed))
   end
-  local mode = options.quick and "quick" or options.smoke and "smoke" or nil
-  if options.quick and options.smoke then return nil, refuse("--quick and --smoke exclude each other") end
+  local mode
+  for _, name in ipairs(recipe.sets) do
+    if options[name] and mode then return nil, refuse(("--%s and --%s exclude each other"):format(mode, name)) end
+    mode = options[name] and name or mode
+  end
+  if mode == "paper" and not r.paper then return nil, refuse(("recipe %s follows no paper: no --paper"):format(r.name)) end
   local p, changed = recipe.settle(r, values, mode)
   local used, why = core.precision(options.precision or "auto")
   local opened, message = runs.open {recipe = r.name, params = p, changed = changed, seed = seed, argv = args,
@@ -72,7 +77,7 @@ local function same_precision(opened)
 end
 
 local function resume_run(r, values, options, args)
-  for _, name in ipairs {"out", "seed", "precision", "quick", "smoke"} do
+  for _, name in ipairs {"out", "seed", "precision", table.unpack(recipe.sets)} do
     if options[name] then
       return nil, refuse(("--resume keeps the options of the first start; leave --%s away"):format(name))
     end

@@ -33,7 +33,7 @@ exit status: 0 done, 1 a run failed, 2 wrong usage, 130 interrupted (--resume go
 local VALUES = { seeds = true, jobs = true, threads = true, metric = true, watch = true, stage = true, stop = true,
   margin = true, rung = true, keep = true, out = true, resume = true, labels = true, task = true }
 local FLAGS = { json = true, help = true }
-local PASSED = { quick = false, smoke = false, precision = true }
+local PASSED = { quick = false, smoke = false, paper = false, precision = true }
 local STOPS = { hopeless = true, halving = true, none = true }
 
 local function refuse(message)

@@ -26,7 +26,7 @@ function sources.lm(maker)
     shape = function(x, y, rate) return { x = x, y = y, n = x:numel(), rate = rate or 1 } end }, Source)
 end
 
---- sources.documents(maker, targets) -> source of {x=, lens=, places=, n=, ...}
+--- sources.documents(maker, targets) -> source of {x=, lens=, rows=, places=, n=, ...}
 -- targets: name -> tensor [N] or [N,...] by document; of each the batch has the documents' elements under that name.
 -- Raises when there are not as many as documents.
 function sources.documents(maker, targets)
@@ -37,7 +37,7 @@ function sources.documents(maker, targets)
   end
   return setmetatable({ maker = maker, unit = "doc",
     shape = function(x, lens, rows, places)
-      local batch = { x = x, lens = lens, places = places, n = lens:numel() }
+      local batch = { x = x, lens = lens, rows = rows, places = places, n = lens:numel() }
       for name, t in pairs(targets) do batch[name] = t:index_select(rows) end
       return batch
     end }, Source)
