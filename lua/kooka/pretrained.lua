@@ -251,6 +251,7 @@ local function from_kooka(weights, what)
     local at, inputs = ("encoder.layer%d."):format(i), i == 1 and embed or hidden
     local units = i == layers and embed or hidden
     expect(at .. "bias", take(at .. "bias"), gates * units)
+    if weights[at .. "bias_hh"] then expect(at .. "bias_hh", take(at .. "bias_hh"), gates * units) end
     if cell == "lstm" then
       expect(at .. "weight_ih", take(at .. "weight_ih"), gates * units, inputs)
       expect(at .. "weight_hh", take(at .. "weight_hh"), gates * units, units)
@@ -341,9 +342,21 @@ end
 
 ---- the way in ----------------------------------------------------------------------------------------------
 
+-- state for layers with one bias: the sum.
+local function one_bias(state, mine)
+  local out = {}
+  for name, t in pairs(state) do out[name] = t end
+  for name, t in pairs(state) do
+    local first = name:match "^(.*%.bias)_hh$"
+    if first and not mine[name] then out[name], out[first] = nil, state[first] + t end
+  end
+  return out
+end
+
 -- Copies state into a network that has an encoder; answers what differs.
 local function load_into(network, state, what)
   local mine, wrong = network:state(), {}
+  state = one_bias(state, mine)
   for name, t in pairs(mine) do
     local from = state[name]
     if from and shape_text(from) ~= shape_text(t) then
@@ -438,7 +451,8 @@ function pretrained.load(o)
     if not ok then return nil, message, code end
   end
   for _, t in pairs(state) do t:keep() end
-  info.options = { vocab = info.vocab, cell = info.cell, embed = info.embed, hidden = info.hidden, layers = info.layers }
+  info.options = { vocab = info.vocab, cell = info.cell, embed = info.embed, hidden = info.hidden, layers = info.layers,
+    biases = info.cell == "lstm" and (state["encoder.layer1.bias_hh"] and 2 or 1) or nil }
   return state, info
 end
 

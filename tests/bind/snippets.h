@@ -9,6 +9,11 @@ static const struct { const char *name, *code; } snippets[] = {
    "assert(core.sys.write_file(p, ('x'):rep(1000)))\n"
    "assert(io.open(p):read('a') == ('x'):rep(1000))\n"
    "assert(os.remove(p))"},
+  {"torch_file",
+   "local t = assert(core.load_torch('tests/golden/pretrained/tensors.pth'))\n"
+   "assert(t.turned:tolist()[4][3] == 11 and t.nested.list[4][2] == 1.5 and t.part:sum():item() == 26)\n"
+   "local _, message, code = core.load_torch('tests/golden/pretrained/zip64.zip')\n"
+   "assert(code == 'format' and message:find('without data.pkl', 1, true), message)"},
   {"world_says_no",
    "local ok, message, code = core.sys.write_file('/no/such/folder/f', 'x')\n"
    "assert(ok == nil and code == 'io' and message:find('/no/such/folder/f', 1, true), message)"},

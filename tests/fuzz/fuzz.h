@@ -72,9 +72,8 @@ static void fuzz_shift(seed *s, size_t at, size_t gone, size_t more) {
 }
 
 static void fuzz_mutate(seed *s, uint64_t *k) {
-  static const uint64_t odd[] = {0, 1, 2, 7, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000,
-                                 0xFFFFFFFF, 0x100000000,
-                                 (uint64_t)1 << 62, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX};
+  static const uint64_t odd[] = {0, 1, 2, 7, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF,
+                                 0x100000000, (uint64_t)1 << 62, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX};
   if (!s->n) return;
   size_t at = fuzz_draw(k, s->n), left = s->n - at;
   const seed *other = &fuzz_seed[fuzz_draw(k, (uint64_t)fuzz_nseeds)];

@@ -350,6 +350,16 @@ function TestFastai.test_older_names_and_weights_that_dropout_left_behind()
   lu.assertStrContains(select(2, pretrained.load { weights = renamed }), "both directions")
 end
 
+function TestFastai.test_a_network_with_one_bias_gets_the_sum()
+  local options = { vocab = 9, embed = 4, hidden = 5, layers = 3, biases = 1 }
+  local m = nn.language_model(options):eval()
+  lu.assertNil(m:state()["encoder.layer1.bias_hh"])
+  local state_, message = pretrained.load { weights = file "lm.pth", model = m }
+  lu.assertTable(state_, message)
+  local scope <close> = kooka.scope()
+  close("logits", m(kooka.tensor(golden.ids, "int32")), golden.lm, 1e-5)
+end
+
 TestOurs = {}
 
 function TestOurs:setUp() self.dir = helper.folder() end
