@@ -72,6 +72,7 @@ $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_OBJ) -lz -lm -ldl -lpthread
 -include $(shell find $(B)/obj-fuzz -name '*.d' 2>/dev/null)
+.SECONDARY: $(FUZZ_OBJ)
 test-build: $(FUZZ)
 fuzz-libfuzzer:
 	@mkdir -p $(B)/fuzz
