@@ -5,8 +5,10 @@ local batches = require "kooka.data.batches"
 local learner = require "kooka.learn.learner"
 local schedule = require "kooka.learn.schedule"
 local sources = require "kooka.learn.sources"
+local stages = require "kooka.learn.stages"
 local model = require "kooka.model"
 local nn = require "kooka.nn"
+local pretrained = require "kooka.pretrained"
 local rules = require "kooka.text.rules"
 local tokenizer = require "kooka.text.tokenizer"
 
@@ -19,6 +21,8 @@ local PARAMS = {
   hidden = { min = 8, max = 4096, help = "hidden units of a layer" },
   layers = { min = 1, max = 6, help = "recurrent layers" },
   cell = { choices = { "lstm", "qrnn" }, help = "recurrent layers: lstm, or the faster qrnn" },
+  pretrained = { help = "weights to start from: a language model of fastai (.pth) or ours (.safetensors) of the same sizes" },
+  itos = { help = "its words: itos.pkl, .json, .txt or a SentencePiece .model" },
   lm_epochs = { min = 1, max = 100, help = "epochs of the language model" },
   lm_lr = { min = 1e-6, max = 1, help = "its largest learning rate" },
   lm_drop = { min = 0, max = 2, help = "multiplies its dropouts" },
@@ -27,6 +31,7 @@ local PARAMS = {
   head_epochs = { min = 0, max = 100, help = "epochs of the classifier's head alone, before the rest" },
   head_lr = { min = 1e-6, max = 1, help = "largest learning rate of the head alone" },
   epochs = { min = 1, max = 100, help = "epochs of the classifier with everything unfrozen" },
+  unfreeze = { choices = { "at once", "gradual" }, help = "how the encoder thaws behind the head's epochs: gradual is a group an epoch" },
   lr = { min = 1e-6, max = 1, help = "largest learning rate of the head; lower layers get 1/2.6 of the next" },
   drop = { min = 0, max = 2, help = "multiplies the classifier's dropouts" },
   smoothing = { min = 0, max = .9, help = "label smoothing" },
@@ -43,9 +48,9 @@ function ulmfit.params(defaults, own)
   return own
 end
 
-local function must(value, message)
-  if value == nil then error(message, 0) end
-  return value
+local function must(value, ...)
+  if value == nil then error((...), 0) end
+  return value, ...
 end
 
 --- ulmfit.tokenizer(run, texts, {vocab=8000}) -> tokenizer
@@ -65,8 +70,16 @@ local function network_options(tok, p)
     seed = p.seed, backwards = p.backwards or nil }
 end
 
+-- Weights that others trained, moved to this tokenizer's pieces.
+local function take_pretrained(run, tok, network, o)
+  if (o.itos or "") == "" then error("pretrained weights need --itos, the list of the words they were trained on", 0) end
+  local _, info = must(pretrained.load { weights = o.pretrained, itos = o.itos, tokenizer = tok, model = network })
+  for _, line in ipairs(pretrained.say(info)) do run:say("%s", line) end
+end
+
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
--- Stage `name`: trains a language model on texts (from: start from that file of the run) and writes name.safetensors.
+-- Stage `name`: trains a language model on texts (from: start from that file of the run; else pretrained and itos: from weights
+-- that others trained, kooka.pretrained) and writes name.safetensors.
 -- valid: texts for the perplexity. backwards: reads texts from their end (so do models made of it). softmax, cutoffs,
 -- samples as in kooka.nn.language_model; batch, bptt, decay, clip, cell, embed, hidden, layers as in kooka.nn.awd_lstm and the
 -- learner.
@@ -77,6 +90,7 @@ function ulmfit.language_model(run, tok, o)
     options.drop, options.softmax, options.cutoffs, options.samples = o.drop, o.softmax, o.cutoffs, o.samples
     local network = nn.language_model(options)
     if o.from then must(network:load(run.dir .. "/" .. o.from)) end
+    if not o.from and (o.pretrained or "") ~= "" then take_pretrained(run, tok, network, o) end
     local corpus, held_out = encode(tok, o.texts), o.valid and encode(tok, o.valid)
     run:say("%s: %d texts, %d pieces; %d weights", o.name, #corpus, corpus:tokens(), network:count())
     local batch = math.max(1, math.min(o.batch or 64, corpus:tokens() // (2 * (o.bptt or 70))))
@@ -95,12 +109,28 @@ function ulmfit.language_model(run, tok, o)
   return file, history
 end
 
+-- The stages of a fine-tuning: the head alone; with gradual unfreezing one group more an epoch; then everything, at
+-- discriminative rates (Howard & Ruder 2018, sections 3.2 and 3.3).
+local function plan(o, groups)
+  local list, rates = {}, schedule.slice(groups, 1, 2.6)
+  local head = o.head_epochs or 1
+  if head > 0 then list[1] = { label = o.name .. " head", freeze_to = -1, epochs = head, lr = o.head_lr or 1e-2 } end
+  if o.unfreeze == "gradual" then
+    for i = 2, groups - 1 do
+      list[#list + 1] = { label = ("%s last %d"):format(o.name, i), freeze_to = -i, epochs = 1, lr = o.lr, rates = rates }
+    end
+  end
+  list[#list + 1] = { label = o.name .. " all", epochs = o.epochs, lr = o.lr, rates = rates }
+  return list
+end
+
 --- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
 -- Stage `name`: the encoder of language model file `from` and a new head. First the head alone (head_epochs at head_lr),
--- then everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle. labels: class
+-- then everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle; unfreeze =
+-- "gradual" trains one group more an epoch between the two. labels: class
 -- of each text, from 1 (or shares: a list of class shares for each). scores: a number for each text too, false where it has
 -- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. rows: texts to train on (repeats
--- allowed: oversampling); valid_rows: texts to watch. loss, gamma, smoothing, weights, drop, decay, clip, batch, backwards.
+-- allowed: oversampling); valid_rows: texts to watch. callbacks as in kooka.learn.learner; loss, gamma, smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "smoothing", "weights", "score_weight", "range", "classes_names" } do
@@ -129,23 +159,11 @@ function ulmfit.classifier(run, tok, o)
       return o.scores and sources.pairs(maker, targets, o.scores) or sources.classes(maker, targets)
     end
     local train, valid = source(o.rows, o.batch or 64, true), o.valid_rows and source(o.valid_rows, 128)
-    local groups = network:groups()
-    local fit = {
-      model = network, train = train, valid = valid, decay = o.decay or .01, clip = o.clip or .25, moms = o.moms or { .8, .7 },
-      say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
+    stages.run {
+      stages = plan(o, #network:groups()), model = network, label = o.name, train = train, valid = valid, decay = o.decay or .01,
+      clip = o.clip or .25, moms = o.moms or { .8, .7 }, checkpoint = run:path("checkpoints/" .. o.name .. ".safetensors"),
+      callbacks = o.callbacks, say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
     }
-    local function phase(label, epochs, lr, rates, pct)
-      if epochs < 1 then return end
-      fit.label, fit.epochs, fit.lr, fit.rates, fit.pct, fit.groups = o.name .. " " .. label, epochs, lr, rates, pct, groups
-      fit.checkpoint = run:path("checkpoints/" .. o.name .. "-" .. label .. ".safetensors")
-      learner.fit(fit)
-    end
-    local head_only = {}
-    for i = 1, #groups do head_only[i] = i == #groups and 1 or 0 end
-    network.encoder:freeze()
-    phase("head", o.head_epochs or 1, o.head_lr or 1e-2, head_only)
-    network.encoder:freeze(false)
-    phase("all", o.epochs, o.lr, schedule.slice(#groups, 1, 2.6))
     must(m:save(run.dir .. "/" .. folder))
     for _, file in ipairs { "model.safetensors", "tokenizer.model", "config.json" } do run:path(folder .. "/" .. file) end
   end)

@@ -84,7 +84,8 @@ local function language_model(p, run, d, lm_texts)
   local cut = math.max(1, #lm_texts // 20)
   local own, valid = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), table.move(lm_texts, 1, cut, 1, {})
   local o = { valid = valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.lm_drop, decay = p.lm_decay,
-    backwards = p.backwards, batch = p.lm_batch, bptt = p.bptt, seed = p.seed }
+    backwards = p.backwards, batch = p.lm_batch, bptt = p.bptt, seed = p.seed, pretrained = p.pretrained,
+    itos = p.itos }
   if #outside > 0 then
     o.name, o.epochs, o.lr = "general", p.general_epochs, p.general_lr
     o.texts = table.move(outside, 1, #outside, #own + 1, table.move(own, 1, #own, 1, {}))
@@ -123,7 +124,7 @@ local function fold(p, run, tok, d, s, k, lm)
     name = name, from = lm, texts = d.texts, labels = d.labels, scores = d.scores, score_weight = p.score_weight,
     rows = resampled.train, valid_rows = s.valid, backwards = p.backwards, cell = p.cell, embed = p.embed, hidden = p.hidden,
     layers = p.layers, drop = p.drop, smoothing = p.smoothing, decay = p.decay, head_epochs = p.head_epochs, head_lr = p.head_lr,
-    epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1, classes_names = { "no humour", "humour" },
+    epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze, seed = p.seed + k - 1, classes_names = { "no humour", "humour" },
   })
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train) })
@@ -272,7 +273,7 @@ return {
   params = ulmfit.params({
     vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 6, lm_lr = 5e-3, lm_drop = .5,
     lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 3, lr = 2.5e-3, drop = .5,
-    smoothing = .1, batch = 64
+    smoothing = .1, batch = 64, unfreeze = "at once", pretrained = "", itos = "",
   }, {
     data = { default = "../shared/data/haha2019", help = "folder with haha_2019_train.csv and haha_2019_test.csv" },
     texts = { default = "", help = "more Spanish texts for the language model: files or folders, with commas between" },
