@@ -11,7 +11,7 @@ local cache = {}
 local function list_of(v, default) return type(v) == "table" and v or { v or default } end
 
 local function checked(o)
-  check_options("cache", o, { window = true, theta = true, lambda = true, length = true, level = true, bar = true })
+  check_options("cache", o, { window = true, theta = true, lambda = true, length = true, backwards = true, bar = true })
   local c = { window = o.window or 500, length = o.length or 70, theta = list_of(o.theta, .3), lambda = list_of(o.lambda, .1) }
   for _, name in ipairs { "window", "length" } do
     if math.type(c[name]) ~= "integer" or c[name] < 1 or c[name] > 1000000 then
@@ -82,8 +82,9 @@ local function release(past)
 end
 
 -- All tokens of a corpus, documents in order.
-local function stream_of(corpus)
-  local maker = require("kooka.data.batches").lm(corpus, { batch = 1, length = corpus:tokens() - 1, shuffle = false })
+local function stream_of(corpus, backwards)
+  local maker = require("kooka.data.batches").lm(corpus, { batch = 1, length = corpus:tokens() - 1, shuffle = false,
+    backwards = backwards })
   local x, y = maker:get(1)
   return x:reshape(-1), y:reshape(-1)
 end
@@ -101,7 +102,7 @@ local function add(sums, c, nll, cached, t)
   end
 end
 
---- cache.perplexity(network, corpus, {window=500, theta=.3, lambda=.1, length=70, bar=true}) -> result
+--- cache.perplexity(network, corpus, {window=500, theta=.3, lambda=.1, length=70, backwards=false, bar=true}) -> result
 -- network: kooka.nn.language_model; corpus: kooka.data's, its documents read as one stream, `length` tokens at once with the state
 -- carried. theta and lambda may be lists: then every pair is computed in the one pass, and the best is chosen on these tokens, so choose
 -- on validation texts and report on others. result: {without = metric, with = metric, theta, lambda, window, tokens, grid = list of
@@ -121,7 +122,7 @@ function cache.perplexity(network, corpus, o)
     sums[k] = {}
     for l in ipairs(c.lambda) do sums[k][l] = { nll = 0 } end
   end
-  local x, y = stream_of(corpus)
+  local x, y = stream_of(corpus, o and o.backwards)
   x, y = x:keep(), y:keep()
   local n = x:shape(1)
   local bar <close> = not (o and o.bar == false) and progress.new { label = "cache", total = n, unit = "tok" } or nil

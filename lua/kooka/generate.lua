@@ -42,7 +42,7 @@ local function opened(m, level)
     refuse(level + 1, "expected a language model with its tokenizer, got %s",
       m.config and "a " .. (m.config.kind or "classifier") or "something else")
   end
-  return network, m.tokenizer
+  return network, m.tokenizer, m.config and m.config.backwards or false
 end
 
 -- ---- states
@@ -125,9 +125,15 @@ function generate.plain(text)
   return (joined:gsub("¿ ", "¿"):gsub("¡ ", "¡"))
 end
 
-local function decoded(tok, ids, plain)
-  local text = tok:decode(ids)
-  return plain and generate.plain(text) or text
+local function reversed(ids)
+  local out = {}
+  for i = #ids, 1, -1 do out[#out + 1] = ids[i] end
+  return out
+end
+
+local function decoded(tok, ids, o)
+  local text = tok:decode(o.backwards and reversed(ids) or ids)
+  return o.plain and generate.plain(text) or text
 end
 
 -- ---- sampling
@@ -162,8 +168,10 @@ local function prompt_ids(tok, o)
   if o.clean then text, message = rules.clean(text) end
   if not text then error("generate: prompt: " .. message, 3) end
   local ids
-  ids, message = tok:encode(text, { bos = tok.bos ~= nil })
+  ids, message = tok:encode(text)
   if not ids then error("generate: prompt: " .. message, 3) end
+  if o.backwards then ids = reversed(ids) end          -- such a model begins behind the end of a text, where the next one's xxbos stands
+  if tok.bos then table.insert(ids, 1, tok.bos) end
   if #ids == 0 then error("generate: the tokenizer has no piece to begin with: give a prompt", 3) end
   return ids
 end
@@ -173,7 +181,8 @@ end
 function generate.start(m, o)
   local s = settled(o, 1)
   if s.beams then refuse(1, "beam search knows its texts at the end only: use generate.texts") end
-  local network, tok = opened(m, 1)
+  local network, tok
+  network, tok, s.backwards = opened(m, 1)
   local ids, ban = prompt_ids(tok, s), banned(tok, s)
   local g = setmetatable({ network = network, tok = tok, o = s, rows = {}, from = #ids + 1, finished = {}, left = s.n, made = 0,
     banned = #ban > 0 and core.tensor(ban, "int32"):keep() or nil, stream = core.random("generate", s.seed) }, Generation)
@@ -252,7 +261,7 @@ end
 --- g:text([row = 1]) -> prompt and what followed, decoded
 function Generation:text(row)
   local all = self.rows[row or 1]
-  return decoded(self.tok, table.move(all, 1, self.finished[row or 1] or #all, 1, {}), self.o.plain)
+  return decoded(self.tok, table.move(all, 1, self.finished[row or 1] or #all, 1, {}), self.o)
 end
 
 --- g:close()
@@ -345,7 +354,7 @@ local function beam_search(network, tok, o)
   local out = {}
   for i = 1, math.min(o.n, #b.done) do
     local d = b.done[i]
-    out[i] = { text = decoded(tok, d.ids, o.plain), ids = table.move(d.ids, b.prompt + 1, #d.ids, 1, {}), logp = d.logp,
+    out[i] = { text = decoded(tok, d.ids, o), ids = table.move(d.ids, b.prompt + 1, #d.ids, 1, {}), logp = d.logp,
       score = d.score, finished = d.finished or false }
   end
   return out
@@ -361,11 +370,13 @@ end
 -- draws its own numbers. plain = true: capitals and line ends instead of marks (generate.plain). text holds the prompt as well.
 -- beams = K: beam search instead of drawing: the n best of K by sum of log p / ((5 + length) / 6)^length_penalty (Wu et al. 2016; 1 by
 -- default, 0: no normalisation); penalty, no_unk and stop act, the others do not; also logp and score in each answer.
--- Raises for wrong options; a folder that cannot be read raises its message.
+-- A model with config.backwards reads from the end: prompt is how the texts end, and what comes stands before it (ids are in the order
+-- they came). Raises for wrong options; a folder that cannot be read raises its message.
 function generate.texts(m, o)
   local s = settled(o, 1)
   if s.beams then
-    local network, tok = opened(m, 1)
+    local network, tok
+    network, tok, s.backwards = opened(m, 1)
     return beam_search(network, tok, s)
   end
   local g <close> = generate.start(m, o)

@@ -171,7 +171,9 @@ end
 -- kooka.cache.perplexity of the texts one after the other, with and without the neural cache.
 function Model:perplexity(texts, o)
   only_language_model(self, "perplexity")
-  return require("kooka.cache").perplexity(self.network, self:encode(texts), o)
+  local settings = { backwards = self.config.backwards }
+  for k, v in pairs(o or {}) do settings[k] = v end
+  return require("kooka.cache").perplexity(self.network, self:encode(texts), settings)
 end
 
 -- ---- states

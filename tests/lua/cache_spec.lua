@@ -88,6 +88,15 @@ function TestCache:test_it_helps_where_texts_repeat_themselves()
   lu.assertTrue(r.with.value < .6 * r.without.value, ("%g, %g"):format(r.with.value, r.without.value))
 end
 
+function TestCache:test_a_model_that_reads_backwards_is_read_so()
+  local m = language_model("lstm")
+  m.config.backwards = true
+  local corpus = m:encode(TEXTS)
+  local x, y = kooka.data.batches.lm(corpus, { batch = 1, length = corpus:tokens() - 1, shuffle = false, backwards = true }):get(1)
+  local want = math.exp(m.network:loss { x = x, y = y }:item())
+  lu.assertAlmostEquals(m:perplexity(TEXTS, { bar = false }).without.value / want, 1, 1e-4)
+end
+
 function TestCache:test_it_leaves_no_memory()
   local m = language_model("lstm")
   m:perplexity(TEXTS, { bar = false, length = 3, window = 4 })

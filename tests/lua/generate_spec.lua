@@ -297,6 +297,29 @@ function TestTexts:test_texts_come_a_token_at_a_time()
   lu.assertEquals(g:text(), whole.text)
 end
 
+function TestTexts:test_a_model_that_reads_backwards_writes_what_stands_before_the_prompt()
+  local m = self:model("lstm")
+  local prompt = kooka.try(self.tok:encode("the bird"))
+  m.config.backwards = true
+  for _, o in ipairs { { temperature = 0 }, { beams = 2 } } do
+    o.prompt, o.tokens, o.stop, o.plain = "the bird", 8, false, false
+    local t = m:generate(o)[1]
+    local all = {}
+    for i = #t.ids, 1, -1 do all[#all + 1] = t.ids[i] end
+    lu.assertEquals(t.text, self.tok:decode(table.move(prompt, 1, #prompt, #all + 1, all)))
+  end
+  local read = {}
+  local forward = m.network.encoder.forward
+  m.network.encoder.forward = function(encoder, ids, ...)
+    table.move(ids:reshape(-1):tolist(), 1, ids:numel(), #read + 1, read)
+    return forward(encoder, ids, ...)
+  end
+  m:generate { prompt = "the bird", tokens = 1 }
+  local want = { self.tok.bos }
+  for i = #prompt, 1, -1 do want[#want + 1] = prompt[i] end
+  lu.assertEquals(read, want)
+end
+
 function TestTexts:test_misuse_is_named()
   local m = self:model("lstm")
   lu.assertErrorMsgContains("has no option 'temprature'", m.generate, m, { temprature = 1 })

@@ -13,7 +13,7 @@ usage: kooka generate MODEL [--prompt TEXT] [--n N] [--tokens N] [options]
 
 Writes texts that go on where the prompt ends, the first as it comes. The filters act in this order, each on what the one
 before left: penalty, temperature, top-k, top-p, min-p, typical.
-  --prompt TEXT         begin so (default: at the beginning of a text)
+  --prompt TEXT         begin so (default: at the beginning of a text); a model that reads backwards: end so
   --n N                 texts (1)                    --tokens N     at most so many tokens each (100)
   --temperature X       below 1 bolder, above 1 wilder; 0: always the most probable token (1)
   --top-k N             the N most probable tokens; 0: all (0)
@@ -141,7 +141,7 @@ function generate.run(args)
   local o = { seed = seed, no_unk = not values.unk, stop = not values.endless, plain = not values.marks }
   for _, name in ipairs { "prompt", "n", "tokens", "temperature", "top_k", "top_p", "min_p", "typical", "penalty", "window", "beams",
     "length_penalty" } do o[name] = values[name] end
-  if o.n == 1 and not o.beams and not rest.json then return write_growing(m, o) end
+  if o.n == 1 and not o.beams and not rest.json and not m.config.backwards then return write_growing(m, o) end
   return write_all(m, o, rest.json)
 end
 
