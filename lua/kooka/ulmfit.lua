@@ -70,6 +70,12 @@ local function network_options(tok, p)
     seed = p.seed, backwards = p.backwards or nil }
 end
 
+-- The model's folder is an output of the stage.
+local function keep(run, m, folder)
+  must(m:save(run.dir .. "/" .. folder))
+  for _, file in ipairs(must(core.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
+end
+
 -- Weights that others trained, moved to this tokenizer's pieces.
 local function take_pretrained(run, tok, network, o)
   if (o.itos or "") == "" then error("pretrained weights need --itos, the list of the words they were trained on", 0) end
@@ -79,10 +85,10 @@ end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
 -- Stage `name`: trains a language model on texts (from: start from that file of the run; else pretrained and itos: from weights
--- that others trained, kooka.pretrained) and writes name.safetensors.
+-- that others trained, kooka.pretrained) and writes name.safetensors and the model's folder model/name (kooka.model).
 -- valid: texts for the perplexity. backwards: reads texts from their end (so do models made of it). softmax, cutoffs,
--- samples as in kooka.nn.language_model; batch, bptt, decay, clip, cell, embed, hidden, layers as in kooka.nn.awd_lstm and the
--- learner.
+-- samples as in kooka.nn.language_model; card: kooka.card; batch, bptt, decay, clip, cell, embed, hidden, layers as in
+-- kooka.nn.awd_lstm and the learner.
 function ulmfit.language_model(run, tok, o)
   local file = o.name .. ".safetensors"
   local history = run:stage(o.name, function()
@@ -104,6 +110,8 @@ function ulmfit.language_model(run, tok, o)
       say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
     }
     must(network:save(run:path(file)))
+    options.kind = "language_model"
+    keep(run, model.new { network = network, tokenizer = tok, config = options, card = o.card }, "model/" .. o.name)
     return past
   end)
   return file, history
@@ -130,7 +138,8 @@ end
 -- "gradual" trains one group more an epoch between the two. labels: class
 -- of each text, from 1 (or shares: a list of class shares for each). scores: a number for each text too, false where it has
 -- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. rows: texts to train on (repeats
--- allowed: oversampling); valid_rows: texts to watch. callbacks as in kooka.learn.learner; loss, gamma, smoothing, weights, drop, decay, clip, batch, backwards.
+-- allowed: oversampling); valid_rows: texts to watch. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma,
+-- smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "smoothing", "weights", "score_weight", "range", "classes_names" } do
@@ -138,7 +147,7 @@ function ulmfit.classifier(run, tok, o)
   end
   options.kind, options.classes, options.head = o.scores and "multi_task" or "classifier", o.classes or 2, o.head or 50
   local network = nn[options.kind](options)
-  local m = model.new { network = network, tokenizer = tok, config = options }
+  local m = model.new { network = network, tokenizer = tok, config = options, card = o.card }
   local folder = "model/" .. o.name
   run:stage(o.name, function()
     if o.from then
@@ -164,8 +173,7 @@ function ulmfit.classifier(run, tok, o)
       clip = o.clip or .25, moms = o.moms or { .8, .7 }, checkpoint = run:path("checkpoints/" .. o.name .. ".safetensors"),
       callbacks = o.callbacks, say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
     }
-    must(m:save(run.dir .. "/" .. folder))
-    for _, file in ipairs { "model.safetensors", "tokenizer.model", "config.json" } do run:path(folder .. "/" .. file) end
+    keep(run, m, folder)
   end)
   return must(model.load(run.dir .. "/" .. folder))
 end

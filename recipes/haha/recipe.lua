@@ -12,6 +12,7 @@ local csv = require "kooka.data.csv"
 local ensemble = require "kooka.ensemble"
 local eval = require "kooka.eval"
 local leaks = require "kooka.data.leaks"
+local model = require "kooka.model"
 local nbsvm = require "kooka.baseline.nbsvm"
 local oversample = require "kooka.data.oversample"
 local report = require "kooka.report"
@@ -26,12 +27,14 @@ local ulmfit = require "kooka.ulmfit"
 
 local FUNNY = 2                            -- class labels count from 1: 1 no humour, 2 humour
 
-local function read(p)
+local function read(p, run)
   local train = kooka.try(csv.read(p.data .. "/haha_2019_train.csv", { columns = { "id", "text", "is_humor", "funniness_average" } }))
   local test = kooka.try(csv.read(p.data .. "/haha_2019_test.csv", { columns = { "id", "text" } }))
   local flags = kooka.try(csv.numbers(train, "is_humor", { min = 0, max = 1, integer = true }))
   local labels, funny = {}, kooka.try(csv.numbers(train, "funniness_average", { null = "NULL" }))
   for i, flag in ipairs(flags) do labels[i] = flag + 1 end
+  run:data(p.data .. "/haha_2019_train.csv")
+  run:data(p.data .. "/haha_2019_test.csv")
   if p.rows > 0 and p.rows < #labels then   -- smoke runs: a part of the rows
     for i = #labels, p.rows + 1, -1 do labels[i], train.text[i], train.id[i] = nil, nil, nil end
   end
@@ -51,7 +54,10 @@ local function outside_texts(p, run, d, lm_texts)
       out[#out + 1] = all[i]
     end
   end
-  for _, file in ipairs(told) do run:say("texts: %s: %d", file.path, file.n) end
+  for _, file in ipairs(told) do
+    run:data(file.path, { role = "texts" })
+    run:say("texts: %s: %d", file.path, file.n)
+  end
   run:say("texts: %d read, %d left without repeats and without texts of the contest", #all, #out)
   return out
 end
@@ -70,6 +76,7 @@ local function earlier_run(p, run)
     for _, name in ipairs { "tokenizer.model", "language-model.safetensors" } do
       kooka.try(kooka.sys.write_file(run:path(name), kooka.try(kooka.sys.read_file(dir .. "/" .. name))))
     end
+    run:data(dir .. "/language-model.safetensors", { role = "language model" })
     run:say("language model and tokenizer: those of %s", dir)
   end)
   return kooka.try(tokenizer.load(run.dir .. "/tokenizer.model")), "language-model.safetensors"
@@ -246,6 +253,35 @@ local function score_funniness(run, p, g)
   return { columns = columns, rows = rows }
 end
 
+local function folders(run, out)
+  local list = {}
+  for k = 1, #out do list[k] = ("%s/model/classifier-%d"):format(run.dir, k) end
+  return list
+end
+
+local LIMITS = "humour of 2018 and 2019, of accounts that the contest chose and people of Uruguay voted on; texts of another place or time "
+  .. "score lower, and what is offensive is not judged"
+
+-- Each fold's model: calibrated on its held-out rows, with its scores on its card. `kooka predict` takes them all as one.
+local function finish_models(run, p, d, out, told)
+  run:stage("models", function()
+    for k, o in ipairs(out) do
+      local folder = ("model/classifier-%d"):format(k)
+      local m, probs, labels = kooka.try(model.load(run.dir .. "/" .. folder)), {}, of(d.labels, o.rows)
+      for i, x in ipairs(o.prob) do probs[i] = { 1 - x, x } end
+      m:calibrate { probs = probs, labels = labels, seed = p.seed }
+      m.card = { name = ("humour in Spanish tweets, model %d of %d"):format(k, #out), language = "Spanish", split = told, limits = LIMITS,
+        data = { name = "HAHA 2019, training file (Chiruzzo et al. 2019)", terms = "those of the contest; not shipped", texts = #d.labels - #o.rows },
+        scores = eval.binary(o.prob, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples }),
+        use = "ranking and counting humorous tweets in Spanish", precision = kooka.precision(),
+        training = { lm_epochs = p.lm_epochs, head_epochs = p.head_epochs, epochs = p.epochs, lr = p.lr, oversample = p.oversample } }
+      kooka.try(m:save(run.dir .. "/" .. folder))
+      for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
+    end
+    run:say("models: kooka predict %s", table.concat(folders(run, out), " "))
+  end)
+end
+
 local function write_report(run, p, g, s, f, told)
   local r = report.new { title = "HAHA 2019", first_line = told }
   r:section "Held-out rows of the training file"
@@ -302,7 +338,7 @@ return {
     lm_batch = 8, bptt = 20 },
   run = function(p, run)
     p.seed = run.seed
-    local d = read(p)
+    local d = read(p, run)
     d.scores = scores_of(d)
     local parts = splits(p, d)
     local own = #parts == 1 and parts[1].train
@@ -326,6 +362,7 @@ return {
     local s, f = score(run, p, g), score_funniness(run, p, g)
     local best = s.stacked or s.ours
     write_predictions(run, d, g, best.prob, best.cuts, s.stack and s.stack.test or g.test, best.cut)
+    finish_models(run, p, d, out, told)
     write_report(run, p, g, s, f, told)
   end,
 }

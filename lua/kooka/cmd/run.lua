@@ -24,8 +24,8 @@ usage: kooka run NAME|PATH [--option value ...] [--quick|--smoke|--paper] [--see
 exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (--resume goes on)
 ]]
 
-local KNOWN = {quick = false, smoke = false, paper = false, json = false, help = false, seed = true, threads = true, out = true, precision = true,
-  resume = true}
+local KNOWN = {quick = false, smoke = false, paper = false, json = false, help = false, seed = true, threads = true,
+  out = true, precision = true, resume = true}
 
 local PRECISIONS = {float32 = true, bf16 = true, bf16x3 = true, auto = true}
 
