@@ -1,5 +1,6 @@
 --- runs: kooka runs: lists, shows, compares, resumes, checks out and removes runs, and tells which one made a file.
 local core = require "kooka.core"
+local verbs = require "kooka.verbs"
 local nearest = require "kooka.nearest"
 local progress = require "kooka.progress"
 local runs = require "kooka.runs"
@@ -29,9 +30,11 @@ exit status: 0 done, 1 failed or not found, 2 wrong usage
 ]]
 
 local VERBS = {
-  list = { 0, 0, options = { sort = true, reverse = false, recipe = true, status = true, last = true, metric = true } },
-  show = { 1, 1 }, diff = { 2, 2, options = { labels = true, full = false } }, resume = { 1, 1, options = { threads = true } },
-  checkout = { 1, 2 }, which = { 1, 1 }, rm = { 1, math.huge, options = { yes = false } },
+  list = { 0, 0, wants = "no word", options = { sort = true, reverse = false, recipe = true, status = true, last = true, metric = true } },
+  show = { 1, 1, wants = "1 run" }, diff = { 2, 2, wants = "2 runs", options = { labels = true, full = false } },
+  resume = { 1, 1, wants = "1 run", options = { threads = true } },
+  checkout = { 1, 2, wants = "a run and at most one folder" }, which = { 1, 1, wants = "a file" },
+  rm = { 1, math.huge, wants = "at least one run", options = { yes = false } },
 }
 local COMMON = { root = true, json = false, help = false }
 local STATUSES = { "done", "failed", "interrupted", "killed", "running" }
@@ -454,55 +457,13 @@ end
 
 local RUN = { list = list, show = show, diff = diff, resume = resume, checkout = checkout, which = which, rm = remove }
 
--- Words and options; nil and an exit status.
-local function read_arguments(args)
-  local words, o, i = {}, {}, 1
-  local verb = args[1] and not args[1]:find("^%-") and args[1]
-  if verb then i = 2 end
-  verb = verb or "list"
-  if not VERBS[verb] then
-    local names = sorted_keys(VERBS)
-    return nil, refuse(("%s is none of %s%s"):format(verb, table.concat(names, ", "), nearest.hint(verb, names)))
-  end
-  local known = VERBS[verb].options or {}
-  while args[i] do
-    local word = args[i]
-    local name, inline = word:match("^%-%-([%w-]+)=(.*)$")
-    name = name or word:match("^%-%-([%w-]+)$") or word == "-h" and "help" or word == "-y" and "yes" or nil
-    local wants = name and known[name]
-    if wants == nil and name then wants = COMMON[name] end
-    if name and wants == nil or not name and word:find("^%-.") then
-      local names = {}
-      for _, set in ipairs { known, COMMON } do for k in pairs(set) do names[#names + 1] = "--" .. k end end
-      table.sort(names)
-      return nil, refuse(("unknown option %s%s\n%s"):format(word, nearest.hint(word, names), command.usage))
-    elseif not name then
-      words[#words + 1] = word
-    elseif wants then
-      if not inline then i = i + 1 end
-      o[name] = inline or args[i]
-      if not o[name] then return nil, refuse(("option --%s wants a value"):format(name)) end
-    else
-      o[name] = true
-    end
-    i = i + 1
-  end
-  return verb, words, o
-end
-
 --- runs(args) -> exit status
 function command.run(args)
-  local verb, words, o = read_arguments(args)
-  if not verb then return words end
+  local verb, words, o = verbs.read(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
+  if not verb then return refuse(words) end
   if o.help then
     io.write(command.usage)
     return 0
-  end
-  local least, most = VERBS[verb][1], VERBS[verb][2]
-  if #words < least or #words > most then
-    local what = verb == "which" and "a file" or verb == "checkout" and "a run and at most one folder"
-      or verb == "rm" and "at least one run" or ("%d run%s"):format(least, least == 1 and "" or "s")
-    return refuse(("%s wants %s\n%s"):format(verb, what, command.usage))
   end
   if verb ~= "which" then
     for i = 1, verb == "checkout" and 1 or #words do
