@@ -45,6 +45,9 @@ function TestLooks.test_noise_is_told_from_a_lead()
   j = looks.judge { values = values, se = .01, pair_se = { .006 }, n = 1000 }
   lu.assertFalse(j.within_noise or j.spent)
   lu.assertAlmostEquals(j.gain, .05, 1e-12)
+  j = looks.judge { values = values, se = .006, pair_se = { .006 * math.sqrt(2) }, n = 1000 }      -- e_3 = .85, e_4 = 1.03
+  lu.assertEquals({ j.budget, j.within_noise, j.spent }, { 3, false, true })
+  lu.assertStrContains(j.text, "expected to flatter by a standard error (0.0060) or more")
   lu.assertEquals(looks.judge { values = { 1.5, .5 }, se = .1, n = 9, lower = true }.gain, .5)
   lu.assertTrue(looks.judge { values = {}, se = 0, n = 9 }.k == 0)
 end
