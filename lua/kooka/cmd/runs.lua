@@ -77,6 +77,11 @@ local function metrics_of(dir)
   return require("kooka.runs.compare").metrics_of(dir)
 end
 
+-- A metric without a value (precision where nothing was predicted) is a dash.
+local function metric_cell(m)
+  return m and m.value and m or "–"
+end
+
 local function name_of(dir)
   return dir:match("[^/]*$")
 end
@@ -203,7 +208,7 @@ local function list(_, o)
   columns[#columns + 1] = "options"
   for i, c in ipairs(all) do
     local row = { name_of(c.dir), c.shown_status, c.seconds and progress.duration(c.seconds) or "" }
-    for _, name in ipairs(shown) do row[#row + 1] = c.metrics[name] or "–" end
+    for _, name in ipairs(shown) do row[#row + 1] = metric_cell(c.metrics[name]) end
     row[#row + 1] = changed_text(c)
     rows[i] = row
   end
@@ -269,7 +274,7 @@ local function show(words, o)
     local values = {}
     for i, name in ipairs(names) do
       local m = metrics[name]
-      values[i] = { name, m, m.level and ("%g%%"):format(100 * m.level) or "", m.n or "", m.baseline or "" }
+      values[i] = { name, metric_cell(m), m.level and ("%g%%"):format(100 * m.level) or "", m.n or "", m.baseline or "" }
     end
     print()
     print(tables.text { columns = { "metric", "value", { title = "level", align = "right" }, "n", "baseline" }, rows = values })
@@ -335,7 +340,7 @@ local function prediction_lines(r)
     local parts = {}
     if p.same then parts[1] = "the same" end
     if p.rows or p.changed then
-      parts[#parts + 1] = p.rows and p.a_rows ~= p.b_rows and ("%d and %d rows, %d in both"):format(p.a_rows, p.b_rows, p.rows)
+      parts[#parts + 1] = p.rows and (p.rows ~= p.a_rows or p.rows ~= p.b_rows) and ("%d and %d rows, %d in both"):format(p.a_rows, p.b_rows, p.rows)
         or ("%d rows"):format(p.rows or p.a_rows)
       if p.changed then parts[#parts + 1] = ("%d answers differ"):format(p.changed) end
       if p.mean_change then
@@ -347,7 +352,7 @@ local function prediction_lines(r)
     if p.paired then
       print(("  %s (n = %d, truth: %s)"):format(p.paired.text, p.paired.n, p.truth))
       if p.paired.f1 and p.paired.f1.low then
-        print(("  f1 at .5: %+.4f [%+.4f, %+.4f]; only one of them right on %d and %d rows (McNemar p = %.3g)"):format(p.paired.f1.value,
+        print(("  f1 at .5: %+.4f [%+.4f, %+.4f]; A alone is right on %d rows, B alone on %d (McNemar p = %.3g)"):format(p.paired.f1.value,
           p.paired.f1.low, p.paired.f1.high, p.paired.mcnemar.only_b, p.paired.mcnemar.only_a, p.paired.mcnemar.p))
       end
     end
@@ -361,23 +366,23 @@ local function diff(words, o)
     for _, key in ipairs { "settings", "environment", "data", "metrics", "predictions" } do r[key] = list_of(r[key]) end
     return print_json(r)
   end
-  local a, b = name_of(words[1]), name_of(words[2])
+  print(("A  %s\nB  %s\n"):format(words[1], words[2]))
   local rows = {}
   for _, list_name in ipairs { "settings", "environment" } do
     for _, row in ipairs(r[list_name]) do rows[#rows + 1] = { row.name, cell(row.a), cell(row.b) } end
   end
-  if #rows > 0 then print(tables.text { columns = { "", a, b }, rows = rows })
+  if #rows > 0 then print(tables.text { columns = { "", "A", "B" }, rows = rows } .. "\n")
   else print "settings and machine: the same" end
   code_lines(r, o.full and math.huge or 60)
   data_lines(r)
   if #r.metrics > 0 then
     rows = {}
     for i, m in ipairs(r.metrics) do
-      rows[i] = { m.name, m.a or "–", m.b or "–", m.difference and ("%+.4f"):format(m.difference) or "" }
+      rows[i] = { m.name, metric_cell(m.a), metric_cell(m.b), m.difference and ("%+.4f"):format(m.difference) or "" }
     end
     print()
-    print(tables.text { columns = { "metric", { title = a, align = "right" }, { title = b, align = "right" },
-      { title = "difference", align = "right" } }, rows = rows })
+    print(tables.text { columns = { "metric", { title = "A", align = "right" }, { title = "B", align = "right" },
+      { title = "B - A", align = "right" } }, rows = rows } .. "\n")
   end
   if r.metrics_same > 0 then print(("%d metric%s the same"):format(r.metrics_same, r.metrics_same == 1 and "" or "s")) end
   prediction_lines(r)

@@ -25,14 +25,24 @@ local function option_value(config, value)
   return value
 end
 
+-- The fewest digits that read back as the same number.
+local function shortest(x)
+  for digits = 6, 17 do
+    local text = ("%%.%dg"):format(digits):format(x)
+    if tonumber(text) == x then return text end
+  end
+end
+
 -- kooka run RECIPE with every option said, whatever the defaults are by now.
 local function command_of(config, recipe)
   local words, keys = { "run", quote(recipe) }, {}
-  for key in pairs(config.params or {}) do keys[#keys + 1] = key end
+  for key in pairs(config.params or {}) do
+    if key ~= "seed" then keys[#keys + 1] = key end          -- which recipes put there themselves
+  end
   table.sort(keys)
   for _, key in ipairs(keys) do
     local value = option_value(config, config.params[key])
-    if math.type(value) == "float" then value = ("%.17g"):format(value) end
+    if math.type(value) == "float" then value = shortest(value) end
     words[#words + 1] = quote(("--%s=%s"):format(key:gsub("_", "-"), tostring(value)))
   end
   words[#words + 1] = ("--seed %d"):format(config.seed or 1)

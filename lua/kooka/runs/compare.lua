@@ -31,7 +31,7 @@ local function settings(a, b)
   local list = {}
   for _, name in ipairs { "recipe", "seed", "precision", "threads" } do list[#list + 1] = { name, a[name], b[name] } end
   for _, key in ipairs(sorted_keys(a.params or {}, b.params or {})) do
-    list[#list + 1] = { "--" .. key:gsub("_", "-"), (a.params or {})[key], (b.params or {})[key] }
+    if key ~= "seed" then list[#list + 1] = { "--" .. key:gsub("_", "-"), (a.params or {})[key], (b.params or {})[key] } end
   end
   return differing(list)
 end
@@ -373,13 +373,12 @@ function compare.runs(a, b, options)
   if labels and not sys.exists(labels) then return nil, ("%s: no such file"):format(labels), "io" end
   local one, two = { dir = a, config = ca }, { dir = b, config = cb }
   local metrics, same = metric_change(a, b)
-  local names = { a:match("[^/]*$"), b:match("[^/]*$") }
   return {
     runs = { { id = ca.id, dir = a, status = runs.status(ca) }, { id = cb.id, dir = b, status = runs.status(cb) } },
     settings = settings(ca, cb), environment = environment(ca, cb),
     code = { recipe = recipe_change(one, two), tree = tree_change(one, two) },
     data = data_change(ca, cb), metrics = metrics, metrics_same = same,
-    predictions = prediction_change(one, two, { labels = labels, data = ca.data, names = names }),
+    predictions = prediction_change(one, two, { labels = labels, data = ca.data, names = { "A", "B" } }),
   }
 end
 
