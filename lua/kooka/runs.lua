@@ -41,6 +41,13 @@ local function utc(t)
   return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(t or sys.wall()))
 end
 
+--- runs.git([folder = "."]) -> {revision, changed} or nil
+-- The commit that the folder is at, and whether files differ from it; nil outside a git tree.
+function runs.git(folder)
+  local state = require("kooka.runs.git").state(folder)
+  return state and {revision = state.revision, changed = state.changed}
+end
+
 --- runs.root() -> path
 -- Where runs live: $KOOKA_RUNS or "runs".
 function runs.root()
