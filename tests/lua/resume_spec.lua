@@ -139,7 +139,7 @@ function TestRuns:test_a_run_killed_again_and_again_ends_as_if_it_had_not_been()
   table.move({ "--out", folder }, 1, 2, #first + 1, first)
   local kills = 0
   for _, moment in ipairs { "collected.sqlite", "stages/collect.json", "checkpoints/language-model.safetensors",
-    "checkpoints/classifier-1-head.safetensors", "stages/heads-1.json", "model/classifier-2/model.safetensors" } do
+    "checkpoints/classifier-1-1.safetensors", "stages/heads-1.json", "model/classifier-2/model.safetensors" } do
     local argv = kills == 0 and first or { "run", "--resume", folder }
     local status, text = struck(argv, folder .. "/" .. moment, "kill")
     lu.assertEquals(status, 137, moment .. ": " .. text)
