@@ -66,11 +66,17 @@ local function data_section(out, data)
   end
 end
 
+-- Why there is no value; the core's notes say "not defined" themselves.
+local function undefined(note)
+  if note and not note:find "^not defined" then return "not defined: " .. note end
+  return said(note)
+end
+
 local function score_row(name, m)
   if type(m) == "number" then m = { value = m } end
   local interval = number(m.low) and number(m.high) and ("%s to %s%s"):format(number(m.low), number(m.high),
     m.level and (" (%g %%)"):format(100 * m.level) or "") or NOT_STATED
-  return ("| %s | %s | %s | %s | %s | %s |"):format(cell(name), number(m.value) or said(m.note),
+  return ("| %s | %s | %s | %s | %s | %s |"):format(cell(name), number(m.value) or undefined(m.note),
     interval, number(m.baseline) or NOT_STATED, number(m.n) or NOT_STATED, cell(said(m.method)))
 end
 

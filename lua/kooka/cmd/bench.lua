@@ -161,7 +161,7 @@ end
 
 -- The commit that is measured, with a + when files differ from it.
 local function commit()
-  local git = require("kooka.runs.git").state()
+  local git = require("kooka.runs").git()
   return git and git.revision:sub(1, 12) .. (git.changed and "+" or "") or "unknown"
 end
 
