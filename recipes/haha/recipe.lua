@@ -68,6 +68,7 @@ local function earlier_run(p, run)
   local before = kooka.try(runs.read(dir))
   for _, name in ipairs { "cell", "embed", "hidden", "layers", "backwards" } do
     local had = (before.params or {})[name]
+    if had == nil then had = false end                     -- an option that the earlier run did not know yet
     if had ~= p[name] then
       error(("--lm %s: its %s is %s, this run's %s; set --%s"):format(p.lm, name, tostring(had), tostring(p[name]), name), 0)
     end

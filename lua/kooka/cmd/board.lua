@@ -1,6 +1,6 @@
 --- board: kooka board: a sealed hold-out, scored only here, every look counted.
 local core = require "kooka.core"
-local verbs = require "kooka.verbs"
+local arguments = require "kooka.arguments"
 local board = require "kooka.board"
 local csv = require "kooka.data.csv"
 local tables = require "kooka.table"
@@ -206,7 +206,7 @@ local RUN = { list = list, new = new, score = score, show = show, verify = verif
 
 --- board(args) -> exit status
 function command.run(args)
-  local verb, words, o = verbs.read(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
+  local verb, words, o = arguments.verb(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
   if not verb then return refuse(words) end
   if o.help then
     io.write(command.usage)

@@ -1,6 +1,6 @@
 --- runs: kooka runs: lists, shows, compares, resumes, checks out and removes runs, and tells which one made a file.
 local core = require "kooka.core"
-local verbs = require "kooka.verbs"
+local arguments = require "kooka.arguments"
 local nearest = require "kooka.nearest"
 local progress = require "kooka.progress"
 local runs = require "kooka.runs"
@@ -464,7 +464,7 @@ local RUN = { list = list, show = show, diff = diff, resume = resume, checkout =
 
 --- runs(args) -> exit status
 function command.run(args)
-  local verb, words, o = verbs.read(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
+  local verb, words, o = arguments.verb(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
   if not verb then return refuse(words) end
   if o.help then
     io.write(command.usage)
