@@ -447,16 +447,26 @@ local function enter_stage(self, name)
   end})
 end
 
+-- Until the end of the block the ops draw from the stage's own stream, behind it from another, whether it ran now or before.
+local function own_stream(self, name)
+  local function draw_from(place)
+    local digits = sys.sha256(("%d %s %s"):format(self.seed, place, name)):sub(1, 15)
+    core.op_stream():state(math.tointeger("0x" .. digits), 0)
+  end
+  draw_from "in"
+  return setmetatable({}, {__close = function() draw_from "behind" end})
+end
+
 --- run:stage(name, f) -> value
 -- Runs f(run) and remembers that it is done: a resumed run skips it and gives the value from before, which
 -- therefore must be something JSON can hold (nil, numbers, strings, lists, records). Files that f names by
--- run:path are checked to be still there. An interrupted or failed stage leaves no mark. The place of the ops' random
--- stream is remembered too, so that what follows draws the same numbers whether the stage ran now or before.
+-- run:path are checked to be still there. An interrupted or failed stage leaves no mark. The ops draw from a stream of
+-- the run's seed and the stage's name, so what a stage makes does not depend on what was computed before it.
 function Run:stage(name, f)
   assert(not self.stage_name, "stages do not nest: " .. tostring(self.stage_name))
+  local _ <close> = own_stream(self, name)
   local done = finished_stage(self, name)
   if done then
-    if done.stream then core.op_stream():state(done.stream[1], done.stream[2]) end
     self:say("%s: done before (%s)", name, require("kooka.progress").duration(done.seconds or 0))
     return done.value
   end
@@ -470,8 +480,7 @@ function Run:stage(name, f)
   end
   self:check()
   local seconds = sys.now() - started
-  local marker = {stage = name, seconds = seconds, finished = utc(), files = files, value = value,
-    stream = {core.op_stream():state()}}
+  local marker = {stage = name, seconds = seconds, finished = utc(), files = files, value = value}
   local encoded, text = pcall(encode, marker, {pretty = true})
   if not encoded then error(("stage %s gave a value that cannot be kept: %s"):format(name, text), 2) end
   local ok, message = self:save(marker_name(name), text .. "\n")

@@ -1,0 +1,115 @@
+--- haha_spec: the recipe on a small generated contest: folds, funniness, an earlier run's language model, texts from the end.
+local lu = require "luaunit"
+local helper = require "cli_helper"
+local csv = require "kooka.data.csv"
+local kooka = require "kooka"
+local sys = kooka.sys
+
+local FUNNY = { "había", "una", "vez", "chiste", "loro", "suegra", "dice", "jajaja", "doctor", "borracho" }
+local GRAVE = { "el", "gobierno", "anuncia", "hoy", "partido", "lluvia", "precio", "dólar", "noticia", "mañana" }
+
+local function text_of(stream, funny, i)
+  local words = {}
+  for k = 1, 5 + stream:below(8) do
+    local own = stream:uniform() < .75
+    words[k] = ((funny == own) and FUNNY or GRAVE)[stream:below(10)]
+  end
+  return ("%s %d"):format(table.concat(words, " "), i)
+end
+
+-- n training rows, two fifths of them humour with 1 to 4 stars, and test rows.
+local function contest(dir, n, tests)
+  local stream, train, test = kooka.random("generated contest", 1), {}, {}
+  for i = 1, n do
+    local funny = i % 5 < 2
+    train[i] = { "a" .. i, text_of(stream, funny, i), funny and 1 or 0, funny and stream:below(4) or "NULL" }
+  end
+  for i = 1, tests do test[i] = { "t" .. i, text_of(stream, i % 5 < 2, n + i) } end
+  kooka.try(csv.write(dir .. "/haha_2019_train.csv", { "id", "text", "is_humor", "funniness_average" }, train))
+  kooka.try(csv.write(dir .. "/haha_2019_test.csv", { "id", "text" }, test))
+end
+
+TestHaha = {}
+
+function TestHaha:setUp()
+  lu.skipIf(not helper.kooka, "the program kooka is not beside the module")
+  self.dir = helper.folder()
+  contest(self.dir, 300, 40)
+end
+
+function TestHaha:tearDown()
+  if self.dir then sys.remove_tree(self.dir) end
+end
+
+function TestHaha:run(out, ...)
+  local status, said, err = helper.run({ "run", "haha", "--data", ".", "--smoke", "--rows", "0", "--vocab", "120", "--out", out, ... },
+    { cwd = self.dir })
+  lu.assertEquals(status, 0, err)
+  return said, kooka.json.decode(assert(sys.read_file(self.dir .. "/" .. out .. "/metrics.json")))
+end
+
+function TestHaha:predictions(out, file)
+  return kooka.try(csv.read(self.dir .. "/" .. out .. "/predictions/" .. file))
+end
+
+-- Every id once, decisions and probabilities in range, funniness never below 0.
+function TestHaha:check(t, ids)
+  local seen = {}
+  for i, id in ipairs(t.id) do
+    lu.assertNil(seen[id])
+    seen[id] = true
+    local p = tonumber(t.prob_humor[i])
+    lu.assertTrue(p >= 0 and p <= 1 and tonumber(t.funniness_average[i]) >= 0)
+    lu.assertTrue(t.is_humor[i] == "0" or t.is_humor[i] == "1")
+  end
+  lu.assertEquals(t.n, ids)
+end
+
+function TestHaha:test_folds_funniness_and_the_stack()
+  local said, m = self:run("o", "--folds", "3", "--epochs", "3", "--lr", "0.02")
+  self:check(self:predictions("o", "haha.csv"), 40)
+  local oof = self:predictions("o", "haha_oof.csv")
+  self:check(oof, 300)
+  local folds = {}
+  for _, k in ipairs(oof.fold) do folds[k] = true end
+  lu.assertEquals(folds, { ["1"] = true, ["2"] = true, ["3"] = true })
+  for _, name in ipairs { "f1_humor", "nbsvm_f1_humor", "stack_f1_humor", "funniness_rmse_all", "funniness_rmse_humor" } do
+    lu.assertTrue(m[name].low <= m[name].value and m[name].value <= m[name].high and m[name].baseline ~= nil, name)
+  end
+  lu.assertTrue(m.nbsvm_average_precision_humor.value > .8)      -- the words tell the kinds apart
+  lu.assertTrue(m.stack_average_precision_humor.value > .8)
+  lu.assertStrContains(said, "at a cut chosen on the other folds")
+  -- what is written is what was scored: the stack's decisions
+  local truth, hits = kooka.try(csv.read(self.dir .. "/haha_2019_train.csv")), { tp = 0, fp = 0, fn = 0 }
+  local label = {}
+  for i, id in ipairs(truth.id) do label[id] = truth.is_humor[i] end
+  for i, id in ipairs(oof.id) do
+    if oof.is_humor[i] == "1" then
+      hits[label[id] == "1" and "tp" or "fp"] = hits[label[id] == "1" and "tp" or "fp"] + 1
+    elseif label[id] == "1" then
+      hits.fn = hits.fn + 1
+    end
+  end
+  lu.assertAlmostEquals(2 * hits.tp / (2 * hits.tp + hits.fp + hits.fn), m.stack_f1_humor.value, 1e-9)
+end
+
+function TestHaha:test_an_earlier_language_model_more_texts_and_texts_from_the_end()
+  local dir = self.dir
+  kooka.try(sys.write_file(dir .. "/more.txt", ("una suegra dice un chiste\nel dólar hoy\n"):rep(3) .. "t x\n"))
+  local said = self:run("first", "--texts", "more.txt")
+  lu.assertStrContains(said, "more.txt: 7")
+  lu.assertStrContains(said, "7 read, 3 left without repeats")
+  said = self:run("second", "--lm", "first")
+  lu.assertStrContains(said, "language model and tokenizer: those of")
+  local a, b = sys.read_file(dir .. "/first/language-model.safetensors"), sys.read_file(dir .. "/second/language-model.safetensors")
+  lu.assertTrue(a ~= nil and a == b)
+  lu.assertEquals(self:predictions("first", "haha.csv").prob_humor, self:predictions("second", "haha.csv").prob_humor)
+  self:run("third", "--backwards")
+  lu.assertNotEquals(self:predictions("third", "haha.csv").prob_humor, self:predictions("first", "haha.csv").prob_humor)
+  local status, _, err = helper.run({ "run", "haha", "--data", ".", "--smoke", "--backwards", "--lm", "first", "--out", "fourth" },
+    { cwd = dir })
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "its backwards is false, this run's true; set --backwards")
+end
+
+os.exit(lu.LuaUnit.run())
