@@ -198,12 +198,13 @@ function TestRun.test_what_one_method_cannot_make_the_others_do_and_a_shortfall_
   local none = augment.by("nothing", function() return nil end)
   local out = augment.run(s, labels, { texts = texts, to = "largest", how = { none, eda.new { synonyms = SYNONYMS } } })
   lu.assertEquals(out.split:counts(out.labels).train, { 24, 24 })
+  local more
   local _, counts = augment.run(s, labels, { texts = texts, to = "largest", how = none })
   lu.assertEquals(counts.added, 0)
   lu.assertStrContains(tostring(counts), "class 2 is 18 rows short: its 6 texts give no more new ones")
-  _, counts = augment.run(s, labels, { texts = texts, n = 2, how = augment.by("once", function(t) return t .. " y ya" end) })
-  lu.assertEquals(counts.added, 30)
-  lu.assertStrContains(tostring(counts), "once: 30 rows have 30 new texts fewer than asked for")
+  _, more = augment.run(s, labels, { texts = texts, n = 2, how = augment.by("once", function(t) return t .. " y ya" end) })
+  lu.assertEquals(more.added, 30)
+  lu.assertStrContains(tostring(more), "once: 30 rows have 30 new texts fewer than asked for")
 end
 
 function TestRun.test_a_new_text_like_a_held_out_one_is_thrown_away_and_counted()
