@@ -1,5 +1,5 @@
---- augment: more training texts out of those that are there: EDA, back-translation, and any function of yours. Only of a training side:
--- no held-out text is read into a new one, and a new text that reads like a held-out one is thrown away.
+--- augment: more training texts out of those that are there: EDA, back-translation, and any function of yours.
+-- Only of a training side: no held-out text is read into a new one, and a new text that reads like a held-out one is thrown away.
 --
 -- In the loss instead of in the texts: kooka.nn.mixup (wordMixup, sentMixup, manifold mixup).
 local core = require "kooka.core"
@@ -108,7 +108,8 @@ end
 
 -- ---- making
 
--- Asks one method for wants[row] texts of each row and keeps what is new, at most limit[label] of a class. Answers how many each row got.
+-- Asks one method for wants[row] texts of each row and keeps what is new, at most limit[label] of a class. Answers how
+-- many each row got.
 local function ask(state, method, wants, limit, round)
   local rows, texts, numbers, streams = {}, {}, {}, {}
   for _, row in ipairs(state.rows) do
@@ -214,13 +215,15 @@ end
 local OPTIONS = { texts = true, how = true, n = true, to = true, seed = true, say = true }
 
 --- augment.run(split, labels, {texts=, how=, n=1, to=nil, seed=1, say=nil}) -> resampled, counts | nil, message, code
--- texts: by row; how: an augmenter (kooka.augment.eda, kooka.augment.backtranslate, augment.by) or a list. n: new texts of each training
--- row by each method, or {[label] = n}; or instead to = "largest" (every class gets as many rows as the largest) or {[label] = rows}: the
--- methods share what is missing. A new text that reads like one that is there (kooka.data.leaks.normalise), in either side, is thrown
--- away and counted. resampled: {split (its held-out side is the same object), texts and labels (those given, the new ones behind them: rows
--- of the new split), rows (of the training side, in order: the source row), source and method ({[new row] = row it was made of | its
--- method})}. counts: before, after, added, methods, dropped, notes; tostring(counts) says all of it. The same seed gives the same texts,
--- and what a row gives does not depend on the others. nil, message, code: a method that meets the world failed (a translation server).
+-- texts: by row; how: an augmenter (kooka.augment.eda, kooka.augment.backtranslate, augment.by) or a list. n: new texts
+-- of each training row by each method, or {[label] = n}; or instead to = "largest" (every class gets as many rows as
+-- the largest) or {[label] = rows}: the methods share what is missing. A new text that reads like one that is there
+-- (kooka.data.leaks.normalise), in either side, is thrown away and counted. resampled: {split (its held-out side is the
+-- same object), texts and labels (those given, the new ones behind them: rows of the new split), rows (of the training
+-- side, in order: the source row), source and method ({[new row] = row it was made of | its method})}. counts: before,
+-- after, added, methods, dropped, notes; tostring(counts) says all of it. The same seed gives the same texts, and what
+-- a row gives does not depend on the others. nil, message, code: a method that meets the world failed (a translation
+-- server).
 function augment.run(what, labels, o)
   check_options("augment", o or {}, OPTIONS)
   if type(labels) == "userdata" then labels = labels:tolist() end

@@ -216,9 +216,9 @@ function TestRun.test_a_new_text_like_a_held_out_one_is_thrown_away_and_counted(
   lu.assertEquals(counts.added, 0)
   lu.assertStrContains(tostring(counts), "like a held-out text")
   lu.assertEquals(#out.split.train, #s.train)
-  _, counts = augment.run(s, labels, { texts = texts, how = augment.by("same", function(t) return t .. " !" end) })
-  lu.assertEquals(counts.added, 0)
-  lu.assertStrContains(tostring(counts), "like a text that is there")
+  local _, same = augment.run(s, labels, { texts = texts, how = augment.by("same", function(t) return t .. " !" end) })
+  lu.assertEquals(same.added, 0)
+  lu.assertStrContains(tostring(same), "like a text that is there")
 end
 
 function TestRun.test_the_same_seed_gives_the_same_and_a_row_does_not_depend_on_the_others()
@@ -378,6 +378,84 @@ function TestThesauri.test_wordnet_says_what_the_program_wn_says()
     table.sort(ours)
     lu.assertEquals(ours, by_wn(word, "-synsn"), word)
   end
+end
+
+TestEmbeddings = {}
+
+-- A model whose words lie in two groups around opposite directions.
+local function two_groups()
+  local list = { "perro", "gato", "loro", "uno", "dos", "tres", "xxup", "42", "a" }
+  local tokenizer = assert(require("kooka.text.words").train { texts = { table.concat(list, " ") } })
+  local rows, noise = {}, core.random("groups", 1)
+  for id = 1, tokenizer:size() do
+    local word = tokenizer:piece(id)
+    local group = word:find("^%a+o$") and word ~= "uno" and 1 or -1
+    rows[id] = { 3 * group + .1 * noise:normal() + 5, .1 * noise:normal(), .3 * noise:normal() }
+  end
+  return { network = { embedding = core.tensor(rows):keep() }, tokenizer = tokenizer }
+end
+
+function TestEmbeddings.test_neighbours_are_whole_words_by_their_cosine()
+  local t = thesaurus.embeddings(two_groups(), { k = 5, threshold = .5 })
+  local list = t:of("perro")
+  table.sort(list)
+  lu.assertEquals(list, { "gato", "loro" })
+  list = t:of("tres")
+  table.sort(list)
+  lu.assertEquals(list, { "dos", "uno" })
+  lu.assertEquals({ #t:of("xxup"), #t:of("42"), #t:of("a"), #t:of("nada") }, { 0, 0, 0, 0 })
+  local near = t:near("perro")
+  lu.assertTrue(near[1].cosine >= near[2].cosine and near[2].cosine >= .5)
+  lu.assertEquals(#thesaurus.embeddings(two_groups(), { k = 1 }):of("perro"), 1)
+end
+
+function TestEmbeddings.test_cosines_are_those_of_the_centred_rows()
+  local m = two_groups()
+  local t = thesaurus.embeddings(m, { k = 5, threshold = -1 })
+  local mean, n, rows = { 0, 0, 0 }, 0, {}
+  for _, word in ipairs(t.words) do
+    rows[word] = m.network.embedding[m.tokenizer:id(word)]:tolist()
+    n = n + 1
+    for d = 1, 3 do mean[d] = mean[d] + rows[word][d] end
+  end
+  lu.assertEquals(n, 6)
+  local function cosine(a, b)
+    local dot, aa, bb = 0, 0, 0
+    for d = 1, 3 do
+      local x, y = rows[a][d] - mean[d] / n, rows[b][d] - mean[d] / n
+      dot, aa, bb = dot + x * y, aa + x * x, bb + y * y
+    end
+    return dot / math.sqrt(aa * bb)
+  end
+  local near = t:near("gato")
+  lu.assertEquals(#near, 5)
+  for _, other in ipairs(near) do lu.assertAlmostEquals(other.cosine, cosine("gato", other.word), 1e-5) end
+end
+
+function TestEmbeddings.test_a_language_models_pieces_and_eda_with_them()
+  local tokenizer = require "kooka.text.tokenizer"
+  local texts = {}
+  for i = 1, 40 do texts[i] = ("perro gato casa coche rojo verde come bebe %d"):format(i) end
+  local tok = assert(tokenizer.train { texts = texts, vocab = 90, path = dir .. "/pieces.model" })
+  local network = require("kooka.nn").language_model { vocab = tok:size(), embed = 8, hidden = 8, layers = 1 }
+  local model = require("kooka.model").new { network = network, tokenizer = tok, config = { kind = "language_model", vocab = tok:size() } }
+  local t = thesaurus.embeddings(model, { k = 2, threshold = -1 })
+  lu.assertEquals(#t:of("perro"), 2)
+  for _, word in ipairs(t:of("perro")) do lu.assertNotNil(tok:id("\u{2581}" .. word)) end
+  local made = eda.new { synonyms = t, alpha = .3 }:many({ "un perro come" }, { 4 }, { stream(1) })[1]
+  lu.assertEquals(#made, 4)
+  lu.assertErrorMsgContains("threshold is 2", thesaurus.embeddings, model, { threshold = 2 })
+  lu.assertErrorMsgContains("expected a model with an embedding table", thesaurus.embeddings, {})
+end
+
+function TestThesauri.test_joined_thesauri()
+  local a, b = thesaurus.given { x = { "y" } }, thesaurus.given { x = { "z", "y" }, w = { "v" } }
+  lu.assertEquals(thesaurus.join { a, b }:of("x"), { "y", "z" })
+  lu.assertEquals(thesaurus.join({ a, b }, { first = true }):of("x"), { "y" })
+  lu.assertEquals(thesaurus.join({ a, b }, { first = true }):of("w"), { "v" })
+  local spanish = thesaurus.spanish(thesaurus.given { ["camión"] = { "autobús", "coche" }, ["camion"] = { "camión", "jardín", "voz", "pared" } })
+  lu.assertEquals(spanish:of("camiones"), { "jardines", "voces", "paredes" })
+  lu.assertErrorMsgContains("number 1 is no thesaurus", thesaurus.join, { 3 })
 end
 
 os.exit(lu.LuaUnit.run())

@@ -60,8 +60,8 @@ function Apertium:direction(from, to)
 end
 
 --- t:translate(lines, from, to) -> list of lines | nil, message, code
--- One child program for all lines. Unknown words come through as they are; marks of words that the generator did not find are taken off.
--- Ctrl-C ends the child and raises "interrupted".
+-- One child program for all lines. Unknown words come through as they are; marks of words that the generator did not
+-- find are taken off. Ctrl-C ends the child and raises "interrupted".
 function Apertium:translate(lines, from, to)
   local direction, message, code = self:direction(from, to)
   if not direction then return nil, message, code end

@@ -120,8 +120,8 @@ local function show(lines, there, back)
 end
 
 --- b:round_trip(texts, via) -> list of texts or false | nil, message, code
--- Each text through `via` and back; false where a protected token was lost on the way. Raises "interrupted" after Ctrl-C, having said how
--- many are kept.
+-- Each text through `via` and back; false where a protected token was lost on the way. Raises "interrupted" after
+-- Ctrl-C, having said how many are kept.
 function Back:round_trip(texts, via)
   local hidden = {}
   for i, text in ipairs(texts) do hidden[i] = hide(text) end
@@ -151,8 +151,8 @@ local function drop(ctx, why)
 end
 
 --- backtranslate.keep_good(self, texts, made, ctx) -> list of texts or false
--- The filters, for round trips and for files: what is empty, like its source, torn, or of another label goes, and is counted in
--- ctx.counts.
+-- The filters, for round trips and for files: what is empty, like its source, torn, or of another label goes, and is
+-- counted in ctx.counts.
 function backtranslate.keep_good(self, texts, made, ctx)
   local out, sources, asked, places, labels = {}, {}, {}, {}, {}
   for i, text in ipairs(made) do
@@ -205,11 +205,11 @@ function Back:close() self.db:close() end
 Back.__close = Back.close
 
 --- backtranslate.new{translator=, from="es", via="en", cache=nil, check=nil, ratio=3, say=} -> augmenter | nil, message, code
--- translator: kooka.augment.apertium, kooka.augment.libretranslate, or anything with name, batch and t:translate(texts, from, to) -> list.
--- via: a language or a list: each gives one new text of a row at most. cache: path of a SQLite file (nothing: in memory only). check:
--- a classifier that must give the new text the same label (kooka.augment.check.judge). ratio: texts that many times longer or shorter
--- than their source are torn. say: where it goes what an interrupted call had done (default: stderr). Codes of what fails: net, io, format,
--- database.
+-- translator: kooka.augment.apertium, kooka.augment.libretranslate, or anything with name, batch and t:translate(texts,
+-- from, to) -> list. via: a language or a list: each gives one new text of a row at most. cache: path of a SQLite file
+-- (nothing: in memory only). check: a classifier that must give the new text the same label
+-- (kooka.augment.check.judge). ratio: texts that many times longer or shorter than their source are torn. say: where it
+-- goes what an interrupted call had done (default: stderr). Codes of what fails: net, io, format, database.
 function backtranslate.new(options)
   local o = options or {}
   check_options("backtranslate", o, { translator = true, from = true, via = true, cache = true, check = true, ratio = true, say = true })

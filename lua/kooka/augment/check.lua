@@ -30,8 +30,8 @@ local function best(row)
 end
 
 --- check.judge{model= or labels=, against="source"} -> judge or nil
--- model: a kooka.model classifier (trained without the held-out side); labels: a function(texts) -> list of labels. against: "source":
--- the new text must get the label that its source gets; "label": the label that its source has.
+-- model: a kooka.model classifier (trained without the held-out side); labels: a function(texts) -> list of labels.
+-- against: "source": the new text must get the label that its source gets; "label": the label that its source has.
 function check.judge(o)
   if not o then return nil end
   check_options("augment: check", o, { model = true, labels = true, against = true })

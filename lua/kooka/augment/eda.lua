@@ -10,7 +10,8 @@ local OPERATIONS = { "replace", "insert", "swap", "delete" }
 local NAMES = { replace = "sr", insert = "ri", swap = "rs", delete = "rd" }
 
 --- eda.advice(n) -> n_aug, alpha
--- The paper's table 3 for n training texts: 16 and .05 up to 500, 8 and .05 up to 2,000, 4 and .1 above. (alpha of deletion too.)
+-- The paper's table 3 for n training texts: 16 and .05 up to 500, 8 and .05 up to 2,000, 4 and .1 above. (alpha of
+-- deletion too.)
 function eda.advice(n)
   if n <= 500 then return 16, .05 end
   if n <= 2000 then return 8, .05 end
@@ -41,6 +42,7 @@ end
 
 local edit = {}
 
+--- edit.replace(self, items, n, stream) -> items or nil
 -- Replaces n words that have synonyms, in a random order, each wherever it stands, by one synonym drawn for it.
 function edit.replace(self, items, n, stream)
   local out, done, seen = copy(items), 0, {}
@@ -60,7 +62,9 @@ function edit.replace(self, items, n, stream)
   return done > 0 and out or nil
 end
 
--- n times: a synonym of a random word (ten tries to find one that has any) goes to a random place, but not between a mark and its words.
+--- edit.insert(self, items, n, stream) -> items or nil
+-- n times: a synonym of a random word (ten tries to find one that has any) goes to a random place, but not between a
+-- mark and its words.
 function edit.insert(self, items, n, stream)
   local out, done = copy(items), 0
   for _ = 1, n do
@@ -83,7 +87,9 @@ function edit.insert(self, items, n, stream)
   return done > 0 and out or nil
 end
 
--- n times: two random words that may be touched change places (three tries to find two different ones); gaps stay where they are.
+--- edit.swap(self, items, n, stream) -> items or nil
+-- n times: two random words that may be touched change places (three tries to find two different ones); gaps stay where
+-- they are.
 function edit.swap(_, items, n, stream)
   local free, out, done = free_places(items), copy(items), 0
   if #free < 2 then return nil end
@@ -102,6 +108,7 @@ function edit.swap(_, items, n, stream)
   return done > 0 and out or nil
 end
 
+--- edit.delete(self, items, n, stream, p) -> items or nil
 -- Each word that may be touched goes with probability p; one word at least stays.
 function edit.delete(_, items, _, stream, p)
   local out, free, gone = {}, free_places(items), {}
@@ -123,6 +130,7 @@ local Eda = {}
 Eda.__index = Eda
 Eda.__name = "kooka.augmenter"
 
+--- tostring(e): its operations.
 function Eda.__tostring(e) return "eda: " .. table.concat(e.operations, ", ") end
 
 local function share(v, name)
@@ -133,10 +141,11 @@ local function share(v, name)
 end
 
 --- eda.new{synonyms=, alpha=.1, operations=, stopwords=} -> augmenter
--- synonyms: a thesaurus (kooka.augment.thesaurus), or nil: only swap and deletion. alpha: the share of a text's words that is changed,
--- n = max(1, floor(alpha words)), and the probability of a deletion; a number, or a table {replace=, insert=, swap=, delete=} (0: not that
--- one). operations: a list of those names, default all four. stopwords: "es", "en", a list of them or {word = true}; default both: words
--- that are not replaced. The four take turns, as in the paper.
+-- synonyms: a thesaurus (kooka.augment.thesaurus), or nil: only swap and deletion. alpha: the share of a text's words
+-- that is changed, n = max(1, floor(alpha words)), and the probability of a deletion; a number, or a table {replace=,
+-- insert=, swap=, delete=} (0: not that one). operations: a list of those names, default all four. stopwords: "es",
+-- "en", a list of them or {word = true}; default both: words that are not replaced. The four take turns, as in the
+-- paper.
 function eda.new(options)
   local o = options or {}
   check_options("eda", o, { synonyms = true, alpha = true, operations = true, stopwords = true })
@@ -147,10 +156,12 @@ function eda.new(options)
     asked[name] = true
   end
   for _, name in ipairs(OPERATIONS) do
-    local alpha = type(o.alpha) == "table" and o.alpha[name] or type(o.alpha) ~= "table" and o.alpha or .1
+    local alpha = type(o.alpha) == "table" and o.alpha[name] or tonumber(o.alpha) or .1
     self.alpha[name] = share(alpha, name)
     local wants = name == "replace" or name == "insert"
-    if wants and asked[name] and o.operations and not o.synonyms then error(("eda: %s needs synonyms (a thesaurus)"):format(name), 2) end
+    if wants and asked[name] and o.operations and not o.synonyms then
+      error(("eda: %s needs synonyms (a thesaurus)"):format(name), 2)
+    end
     if asked[name] and alpha > 0 and (o.synonyms or not wants) then self.operations[#self.operations + 1] = name end
   end
   if #self.operations == 0 then error("eda: no operation is left", 2) end
@@ -169,8 +180,8 @@ function Eda:one(text, operation, stream)
 end
 
 --- e:many(texts, wants, streams) -> list of lists of {text=, method=}
--- wants[i]: how many copies of texts[i]; fewer where the text has too few words. streams[i]: its random stream. A copy that reads like
--- the text or another copy is made again, a few times.
+-- wants[i]: how many copies of texts[i]; fewer where the text has too few words. streams[i]: its random stream. A copy
+-- that reads like the text or another copy is made again, a few times.
 function Eda:many(texts, wants, streams)
   if self.synonyms and self.synonyms.prepare then
     local all = {}

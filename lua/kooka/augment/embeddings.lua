@@ -1,6 +1,7 @@
 --- embeddings: synonyms for any language: the words whose embeddings in a model of ours point the same way (cosine).
--- A language model of the domain knows words that no dictionary has (jajaja, xq). What is near stands in like places, which antonyms do
--- too: look at a few before you trust a threshold, and let a classifier check the texts that come of it.
+-- A language model of the domain knows words that no dictionary has (jajaja, xq). What is near stands in like places,
+-- which antonyms do too: look at a few before you trust a threshold, and let a classifier check the texts that come of
+-- it.
 local core = require "kooka.core"
 local check_options = require "kooka.options"
 
@@ -34,10 +35,11 @@ local function word_of(tokenizer, id, least)
 end
 
 --- embeddings.new(model, {k=10, threshold=.5, min_letters=3}) -> thesaurus
--- model: a kooka.model of any kind (a language model, or a classifier made of one), or {network=, tokenizer=} with an embedding table
--- network.encoder.embedding [V,D] or network.embedding, and kooka.text.tokenizer or kooka.text.words. Words are pieces that are a whole word
--- of min_letters or more; a text's word that is cut into several pieces has none. The rows are divided by their norm after the mean row
--- was taken off (a common direction makes all cosines large; Mu & Viswanath 2018).
+-- model: a kooka.model of any kind (a language model, or a classifier made of one), or {network=, tokenizer=} with an
+-- embedding table network.encoder.embedding [V,D] or network.embedding, and kooka.text.tokenizer or kooka.text.words.
+-- Words are pieces that are a whole word of min_letters or more; a text's word that is cut into several pieces has
+-- none. The rows are divided by their norm after the mean row was taken off (a common direction makes all cosines
+-- large; Mu & Viswanath 2018).
 function embeddings.new(model, options)
   local o = options or {}
   check_options("embeddings.new", o, { k = true, threshold = true, min_letters = true })

@@ -76,8 +76,8 @@ local function ask(self, body)
 end
 
 --- t:translate(texts, from, to) -> list of texts | nil, message, code
--- One request for all; one that the server finds too large is halved. Tries again after network errors and 5xx, waits for 429
--- (kooka.collect.pacing). No message holds the key.
+-- One request for all; one that the server finds too large is halved. Tries again after network errors and 5xx, waits
+-- for 429 (kooka.collect.pacing). No message holds the key.
 function Libre:translate(texts, from, to)
   local body = json.encode { q = json.array(table.move(texts, 1, #texts, 1, {})), source = from, target = to, format = "text",
     api_key = self.key }
@@ -106,10 +106,11 @@ function Libre:translate(texts, from, to)
 end
 
 --- libretranslate.new{url=, key=, key_env="LIBRETRANSLATE_API_KEY", batch=20, timeout=120, ...} -> translator | nil, message, code
--- url: where the server is, as http://127.0.0.1:5000 (pip install libretranslate) or https://libretranslate.com, whose certificate is
--- verified (ca_file: another list of authorities). key: an API key, else what the environment has under key_env; it is never printed or
--- stored, and only sent over https or to this machine. batch: texts of a request. timeout: seconds. limit_waits: rate limits in a row
--- that are waited for (20); tries, first, longest, longest_limit, seed, on_wait, sleep: kooka.collect.pacing.
+-- url: where the server is, as http://127.0.0.1:5000 (pip install libretranslate) or https://libretranslate.com, whose
+-- certificate is verified (ca_file: another list of authorities). key: an API key, else what the environment has under
+-- key_env; it is never printed or stored, and only sent over https or to this machine. batch: texts of a request.
+-- timeout: seconds. limit_waits: rate limits in a row that are waited for (20); tries, first, longest, longest_limit,
+-- seed, on_wait, sleep: kooka.collect.pacing.
 function libretranslate.new(options)
   local o, pace, known = options or {}, {}, {}
   for k in pairs(OWN) do known[k] = true end

@@ -6,7 +6,8 @@ local mythes = {}
 
 -- Code points of the bytes in which an encoding differs from Latin-1.
 local LATIN1 = {}
-local LATIN9 = { [0xA4] = 0x20AC, [0xA6] = 0x160, [0xA8] = 0x161, [0xB4] = 0x17D, [0xB8] = 0x17E, [0xBC] = 0x152, [0xBD] = 0x153, [0xBE] = 0x178 }
+local LATIN9 = { [0xA4] = 0x20AC, [0xA6] = 0x160, [0xA8] = 0x161, [0xB4] = 0x17D, [0xB8] = 0x17E, [0xBC] = 0x152,
+  [0xBD] = 0x153, [0xBE] = 0x178 }
 local CP1252 = { [0x80] = 0x20AC, [0x82] = 0x201A, [0x83] = 0x192, [0x84] = 0x201E, [0x85] = 0x2026, [0x86] = 0x2020, [0x87] = 0x2021,
   [0x88] = 0x2C6, [0x89] = 0x2030, [0x8A] = 0x160, [0x8B] = 0x2039, [0x8C] = 0x152, [0x8E] = 0x17D, [0x91] = 0x2018, [0x92] = 0x2019,
   [0x93] = 0x201C, [0x94] = 0x201D, [0x95] = 0x2022, [0x96] = 0x2013, [0x97] = 0x2014, [0x98] = 0x2DC, [0x99] = 0x2122, [0x9A] = 0x161,
@@ -24,7 +25,8 @@ local function decoder(name)
   end
 end
 
--- A synonym without the notes that LibreOffice's files have: "dog (generic term)"; nil for antonyms and for related terms.
+-- A synonym without the notes that LibreOffice's files have: "dog (generic term)"; nil for antonyms and for related
+-- terms.
 local function plain(synonym)
   local note = synonym:match("%((.-)%)")
   if note and (note:find("antonym", 1, true) or note:find("related", 1, true) or note:find("antónimo", 1, true)) then return nil end
@@ -39,7 +41,8 @@ Thesaurus.__name = "kooka.thesaurus"
 function Thesaurus.__tostring(t) return ("thesaurus %s: %d words"):format(t.path, t.n) end
 
 --- t:of(word) -> list of synonyms
--- In the order of the file, over all meanings, without the word itself; empty where it is not known. word: in lower case.
+-- In the order of the file, over all meanings, without the word itself; empty where it is not known. word: in lower
+-- case.
 function Thesaurus:of(word)
   local entry = self.entries[word]
   if not entry then return {} end
@@ -59,9 +62,9 @@ function Thesaurus:of(word)
 end
 
 --- mythes.load(path[, {single = true}]) -> thesaurus | nil, message, code
--- The first line names the encoding (UTF-8, ISO8859-1, ISO8859-15, windows-1252). Then of each entry `word|meanings` and as many lines
--- `(part of speech)|synonym|synonym ...`. single: answer only synonyms of one word. A line that is none of these is an error which
--- names it.
+-- The first line names the encoding (UTF-8, ISO8859-1, ISO8859-15, windows-1252). Then of each entry `word|meanings`
+-- and as many lines `(part of speech)|synonym|synonym ...`. single: answer only synonyms of one word. A line that is
+-- none of these is an error which names it.
 function mythes.load(path, options)
   check_options("mythes.load", options, { single = true })
   local text, message, code = core.sys.read_file(path)

@@ -59,8 +59,8 @@ local function read_pairs(path, o)
 end
 
 --- translations.load(path, {source="text", target="translation", check=nil, ratio=3}) -> augmenter | nil, message, code
--- A CSV, TSV (\n and \t as escapes) or JSON-lines file with a text and another text of the same language and label in each row; a text may
--- have several. The filters are those of kooka.augment.backtranslate.
+-- A CSV, TSV (\n and \t as escapes) or JSON-lines file with a text and another text of the same language and label in
+-- each row; a text may have several. The filters are those of kooka.augment.backtranslate.
 function translations.load(path, options)
   local o = options or {}
   check_options("translations.load", o, { source = true, target = true, check = true, ratio = true })

@@ -95,9 +95,9 @@ local function synset(file, offset)
 end
 
 --- w:of(word[, parts]) -> list of synonyms
--- The other words of all synsets that the word, or a base form of it, stands in: nouns first, then verbs, adjectives, adverbs, each in
--- the order of the file (the frequent meanings first). parts: only these, as {"noun"}. Forms are base forms: "dogs" answers "domestic
--- dog". Raises where the files are broken.
+-- The other words of all synsets that the word, or a base form of it, stands in: nouns first, then verbs, adjectives,
+-- adverbs, each in the order of the file (the frequent meanings first). parts: only these, as {"noun"}. Forms are base
+-- forms: "dogs" answers "domestic dog". Raises where the files are broken.
 function Wordnet:of(word, parts)
   local key = assert(core.unicode.lower(word)):gsub("%s", "_")
   if not parts and self.cache[key] then return self.cache[key] end
@@ -142,8 +142,9 @@ function wordnet.find()
 end
 
 --- wordnet.open([{path = found, single = true}]) -> thesaurus | nil, message, code
--- path: the folder with index.noun, data.noun and so on; default: WNSEARCHDIR, /usr/share/wordnet (apt-get install wordnet-base) and the
--- other usual places. single: answer only synonyms of one word. Reads nothing until it is asked; closes with <close> or w:close().
+-- path: the folder with index.noun, data.noun and so on; default: WNSEARCHDIR, /usr/share/wordnet (apt-get install
+-- wordnet-base) and the other usual places. single: answer only synonyms of one word. Reads nothing until it is asked;
+-- closes with <close> or w:close().
 function wordnet.open(options)
   local o = options or {}
   check_options("wordnet.open", o, { path = true, single = true })

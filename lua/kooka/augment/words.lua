@@ -1,7 +1,8 @@
 --- words: a text as words that an augmenter may touch and tokens that it must leave alone.
--- A token is what stands between white space. It is protected, so that nobody replaces, moves or deletes it, when it is a mark of the
--- cleaning rules (xxup, xxrep 4 a: with the words that belong to the mark), a @name, a #hashtag, an address (http://, www., pic.twitter.com,
--- a mail address), <user> and <url>, holds an emoji, or has no letter at all (numbers, :-), a dialogue's dash).
+-- A token is what stands between white space. It is protected, so that nobody replaces, moves or deletes it, when it is
+-- a mark of the cleaning rules (xxup, xxrep 4 a: with the words that belong to the mark), a @name, a #hashtag, an
+-- address (http://, www., pic.twitter.com, a mail address), <user> and <url>, holds an emoji, or has no letter at all
+-- (numbers, :-), a dialogue's dash).
 local core = require "kooka.core"
 
 local words = {}
@@ -49,8 +50,8 @@ local function letters_of(token)
 end
 
 --- words.split(text) -> list of {text=, gap=, word= or nil, before=, after=}
--- gap: the white space in front; word: what a dictionary may know, without the punctuation before and after; absent where the token is
--- protected. words.join brings the same text back. Raises where the text is not UTF-8.
+-- gap: the white space in front; word: what a dictionary may know, without the punctuation before and after; absent
+-- where the token is protected. words.join brings the same text back. Raises where the text is not UTF-8.
 function words.split(text)
   local good, message = core.unicode.valid(text)
   if not good then error("augment: " .. message, 2) end
@@ -91,21 +92,23 @@ function words.like(word, model)
   if not first then return word end
   if utf8.len(model) > 1 and words.upper(model) == model then return words.upper(word) end
   local initial, tail = model:match("^(" .. utf8.charpattern .. ")(.*)$")
-  if assert(core.unicode.lower(initial)) ~= initial and assert(core.unicode.lower(tail)) == tail then return words.upper(first) .. rest end
-  return word
+  local capital = assert(core.unicode.lower(initial)) ~= initial and assert(core.unicode.lower(tail)) == tail
+  return capital and words.upper(first) .. rest or word
 end
 
 --- words.upper(text) -> text
--- Capitals of ASCII, Latin-1 and the Latin, Greek and Cyrillic letters whose capital is one code point before or a fixed distance away.
+-- Capitals of ASCII, Latin-1 and the Latin, Greek and Cyrillic letters whose capital is one code point before or a
+-- fixed distance away.
 function words.upper(text)
   local out = {}
   for _, c in utf8.codes(text) do
-    if c >= 97 and c <= 122 or c >= 0xE0 and c <= 0xFE and c ~= 0xF7 or c >= 0x3B1 and c <= 0x3C9 and c ~= 0x3C2 or c >= 0x430 and c <= 0x44F then
+    if c >= 97 and c <= 122 or c >= 0xE0 and c <= 0xFE and c ~= 0xF7 or c >= 0x3B1 and c <= 0x3C9 and c ~= 0x3C2
+      or c >= 0x430 and c <= 0x44F then
       c = c - 32
     elseif c >= 0x450 and c <= 0x45F then
       c = c - 80
-    elseif (c >= 0x101 and c <= 0x137 or c >= 0x14B and c <= 0x177) and c % 2 == 1 and c ~= 0x131 or c >= 0x13A and c <= 0x148 and c % 2 == 0
-      or (c == 0x17A or c == 0x17C or c == 0x17E) then
+    elseif (c >= 0x101 and c <= 0x137 or c >= 0x14B and c <= 0x177) and c % 2 == 1 and c ~= 0x131
+      or c >= 0x13A and c <= 0x148 and c % 2 == 0 or c == 0x17A or c == 0x17C or c == 0x17E then
       c = c - 1
     end
     out[#out + 1] = utf8.char(c)

@@ -36,7 +36,8 @@ end
 
 local function int_tensor(list) return core.tensor(list, "int32") end
 
--- Who is blended with whom: places of the first and of the second text of each pair, and how long a pair is, from long to short.
+-- Who is blended with whom: places of the first and of the second text of each pair, and how long a pair is, from long
+-- to short.
 local function pair_up(perm, lens)
   local order, long = {}, {}
   for i = 1, #lens do order[i], long[i] = i, math.max(lens[i], lens[perm[i]]) end
@@ -60,7 +61,8 @@ local function blend(x, a, b, lam, dim)
   return x:index_select(a, { dim = dim }) * lam + x:index_select(b, { dim = dim }) * (1 - lam)
 end
 
--- States of the encoder's last layer [T,B,E] and their lengths, blended behind layer `at` (0: the embedding), with the pairs.
+-- States of the encoder's last layer [T,B,E] and their lengths, blended behind layer `at` (0: the embedding), with the
+-- pairs.
 local function mixed_states(model, batch, lens, perm, lam, at)
   local encoder = model.encoder
   local a, b, n = pair_up(perm, lens)
@@ -90,8 +92,8 @@ local function lengths(batch)
 end
 
 --- m:loss(batch) -> loss, stats
--- lam loss(first labels) + (1 - lam) loss(second labels) of one pass over the blended batch; the sums are blended the same way, so hits
--- may be broken numbers. The loss itself (weights, smoothing, focal ...) is the classifier's.
+-- lam loss(first labels) + (1 - lam) loss(second labels) of one pass over the blended batch; the sums are blended the
+-- same way, so hits may be broken numbers. The loss itself (weights, smoothing, focal ...) is the classifier's.
 function Mixup:loss(batch)
   local model, lens = self.model, lengths(batch)
   local lam = self.lam or mixup.beta(self.stream, self.alpha)
@@ -157,12 +159,14 @@ local function layers_of(kind, layers, count)
 end
 
 --- mixup(classifier, {kind="manifold", alpha=1, layers=nil, seed=1}) -> m
--- From now on the classifier (kooka.nn.classifier) trains on blends: its loss is m:loss while it is in training mode, and its own
--- otherwise. kind: "word", "sent" or "manifold"; layers, for manifold: a layer or a list to draw from, 0 the embedding, 1 .. L behind that
--- layer of the encoder, "pool" behind the pooling; default all of them. alpha: of the Beta distribution; small ones blend little, 1 evenly.
--- The draws come from the stream "mixup" of seed. Give m to the learner as a callback too (callbacks = { m }): then a checkpoint knows where
--- its stream stands and a fit that goes on has the same bits. m:remove() ends it. Lengths: a blend is as long as the longer of the two; rows are sorted again. A
--- model that reads in pieces (bptt) reads its blends in one. stream, lam: a stream and a fixed share instead of drawn ones, for tests.
+-- From now on the classifier (kooka.nn.classifier) trains on blends: its loss is m:loss while it is in training mode,
+-- and its own otherwise. kind: "word", "sent" or "manifold"; layers, for manifold: a layer or a list to draw from, 0
+-- the embedding, 1 .. L behind that layer of the encoder, "pool" behind the pooling; default all of them. alpha: of the
+-- Beta distribution; small ones blend little, 1 evenly. The draws come from the stream "mixup" of seed. Give m to the
+-- learner as a callback too (callbacks = { m }): then a checkpoint knows where its stream stands and a fit that goes on
+-- has the same bits. m:remove() ends it. Lengths: a blend is as long as the longer of the two; rows are sorted again. A
+-- model that reads in pieces (bptt) reads its blends in one. stream, lam: a stream and a fixed share instead of drawn
+-- ones, for tests.
 local function new(model, options)
   local o = options or {}
   check_options("mixup", o, { kind = true, alpha = true, layers = true, seed = true, stream = true, lam = true })
