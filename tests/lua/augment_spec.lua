@@ -442,6 +442,10 @@ function TestEmbeddings.test_a_language_models_pieces_and_eda_with_them()
   local t = thesaurus.embeddings(model, { k = 2, threshold = -1 })
   lu.assertEquals(#t:of("perro"), 2)
   for _, word in ipairs(t:of("perro")) do lu.assertNotNil(tok:id("\u{2581}" .. word)) end
+  local seen = thesaurus.embeddings(model, { k = 5, threshold = -1, texts = { "El perro y el gato.", "¡GATO! rojo" } })
+  table.sort(seen.words)
+  lu.assertEquals(seen.words, { "gato", "perro", "rojo" })
+  lu.assertEquals(thesaurus.embeddings(model, { texts = { "perro gato rojo", "gato rojo" }, min_count = 2 }):of("perro"), {})
   local made = eda.new { synonyms = t, alpha = .3 }:many({ "un perro come" }, { 4 }, { stream(1) })[1]
   lu.assertEquals(#made, 4)
   lu.assertErrorMsgContains("threshold is 2", thesaurus.embeddings, model, { threshold = 2 })

@@ -1,4 +1,4 @@
---- backtranslate: paraphrases by way of another language (Sennrich et al. 2016; as augmentation Yu et al. 2018): es -> en -> es.
+--- backtranslate: paraphrases by way of another language, es -> en -> es (Sennrich et al. 2016; Yu et al. 2018).
 -- Every translation is kept in SQLite as soon as it is there, under a hash of translator, languages and text: what was
 -- interrupted goes on where it stopped, and nothing is translated twice.
 local core = require "kooka.core"
@@ -68,7 +68,7 @@ local function translate_all(self, texts, from, to)
   end
   local state = { from = from, to = to, done = total - #missing, total = total }
   if #missing == 0 then return out end
-  local told <close> = guard(self, state)
+  local _ <close> = guard(self, state)
   local bar <close> = progress.new { label = ("translate %s -> %s"):format(from, to), total = #missing, unit = "text" }
   local size = self.translator.batch or 20
   for at = 1, #missing, size do
@@ -88,7 +88,7 @@ local function translate_all(self, texts, from, to)
     bar:step(#part)
     if sys.stopped() then error("interrupted", 0) end
   end
-  return out, told
+  return out
 end
 
 -- The text's lines as a translator gets them.

@@ -149,7 +149,8 @@ end
 function eda.new(options)
   local o = options or {}
   check_options("eda", o, { synonyms = true, alpha = true, operations = true, stopwords = true })
-  local self = setmetatable({ name = "eda", synonyms = o.synonyms, alpha = {}, operations = {}, stopwords = stopwords.of(o.stopwords) }, Eda)
+  local self = setmetatable({ name = "eda", synonyms = o.synonyms, alpha = {}, operations = {},
+    stopwords = stopwords.of(o.stopwords) }, Eda)
   local asked = {}
   for _, name in ipairs(o.operations or OPERATIONS) do
     if not edit[name] then error(("eda: operation '%s', expected replace, insert, swap or delete"):format(tostring(name)), 2) end

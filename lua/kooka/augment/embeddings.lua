@@ -34,15 +34,31 @@ local function word_of(tokenizer, id, least)
   return is_word(piece, least) and piece or nil
 end
 
---- embeddings.new(model, {k=10, threshold=.5, min_letters=3}) -> thesaurus
+-- The words of the texts, each as often as it stands there.
+local function count_words(texts)
+  local seen = {}
+  for _, text in ipairs(texts) do
+    for _, item in ipairs(require("kooka.augment.words").split(text)) do
+      if item.word then
+        local word = assert(core.unicode.lower(item.word))
+        seen[word] = (seen[word] or 0) + 1
+      end
+    end
+  end
+  return seen
+end
+
+--- embeddings.new(model, {k=10, threshold=.5, min_letters=3, texts=nil, min_count=1}) -> thesaurus
 -- model: a kooka.model of any kind (a language model, or a classifier made of one), or {network=, tokenizer=} with an
 -- embedding table network.encoder.embedding [V,D] or network.embedding, and kooka.text.tokenizer or kooka.text.words.
 -- Words are pieces that are a whole word of min_letters or more; a text's word that is cut into several pieces has
--- none. The rows are divided by their norm after the mean row was taken off (a common direction makes all cosines
--- large; Mu & Viswanath 2018).
+-- none. texts: only words that stand in them, min_count times or more; without them begins of words, as "hom" of
+-- "hombre", count as words too, because a tokenizer does not tell them apart: give the training texts. The rows are
+-- divided by their norm after the mean row was taken off (a common direction makes all cosines large; Mu & Viswanath
+-- 2018).
 function embeddings.new(model, options)
   local o = options or {}
-  check_options("embeddings.new", o, { k = true, threshold = true, min_letters = true })
+  check_options("embeddings.new", o, { k = true, threshold = true, min_letters = true, texts = true, min_count = true })
   local k, threshold = o.k or 10, o.threshold or .5
   if math.type(k) ~= "integer" or k < 1 then error(("embeddings.new: k is %s, expected an integer from 1"):format(tostring(k)), 2) end
   if not (threshold >= -1 and threshold <= 1) then error(("embeddings.new: threshold is %s, expected -1 to 1"):format(threshold), 2) end
@@ -51,9 +67,10 @@ function embeddings.new(model, options)
   local table_ = encoder and encoder.embedding
   if not (table_ and tokenizer) then error("embeddings.new: expected a model with an embedding table and a tokenizer", 2) end
   local list, ids, place = {}, {}, {}
+  local seen, least = o.texts and count_words(o.texts), o.min_count or 1
   for id = 1, math.min(tokenizer:size(), table_:shape(1)) do
     local word = word_of(tokenizer, id, o.min_letters or 3)
-    if word and not place[word] then
+    if word and not place[word] and (not seen or (seen[word] or 0) >= least) then
       list[#list + 1], ids[#ids + 1] = word, id
       place[word] = #list
     end

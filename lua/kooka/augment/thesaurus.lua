@@ -29,7 +29,7 @@ function thesaurus.mythes(...) return require("kooka.augment.mythes").load(...) 
 --- thesaurus.wordnet([{path=, single = true}]) -> thesaurus | nil, message, code: kooka.augment.wordnet
 function thesaurus.wordnet(...) return require("kooka.augment.wordnet").open(...) end
 
---- thesaurus.embeddings(model[, {k=10, threshold=.5}]) -> thesaurus: kooka.augment.embeddings
+--- thesaurus.embeddings(model[, {k=10, threshold=.5, texts=}]) -> thesaurus: kooka.augment.embeddings
 function thesaurus.embeddings(...) return require("kooka.augment.embeddings").new(...) end
 
 local Joined = {}

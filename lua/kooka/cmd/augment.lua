@@ -145,7 +145,7 @@ local function one_source(name, o)
   elseif core.sys.exists(name .. "/config.json") then
     local model, message = require("kooka.model").load(name)
     if not model then return nil, message end
-    return thesaurus.embeddings(model, { threshold = o.near })
+    return thesaurus.embeddings(model, { threshold = o.near, texts = o.train_texts })
   end
   local t, message = thesaurus.mythes(name)
   if not t then return nil, message end
@@ -272,6 +272,8 @@ function command.run(args)
   else
     io.stderr:write(("no --split: all %d rows are taken as training data; none of them may be used to judge\n"):format(#s.train))
   end
+  o.train_texts = {}
+  for i, row in ipairs(s.train) do o.train_texts[i] = t.texts[row] end
   local how
   how, message = methods_of(o)
   if not how then return failed(message) end
