@@ -19,15 +19,16 @@ local function run(program, arguments, input)
   local child <close>, message, code = core.sys.spawn(argv, { stdin = input and "pipe" or "null", stdout = "pipe", stderr = "null",
     own_group = true, env = { LC_ALL = "C.UTF-8" } })
   if not child then return nil, message, code end
+  local written, unwritten, lost = true, nil, nil
   if input then
-    local ok, why, kind = child:write(input)
-    if not ok then return nil, why, kind end
+    written, unwritten, lost = child:write(input)      -- a child that ended early says why by its status
     child:close_stdin()
   end
   local text, why, kind = child:read_all()
   if not text then return nil, why, kind end
   local status, problem, name = child:wait()
   if not status then return nil, problem, name end
+  if not written and status == 0 then return nil, unwritten, lost end
   return text, status
 end
 
