@@ -1,0 +1,385 @@
+/* near.c -- the sieve.
+**
+** For z = x - c, c the mean of the data (in float32: it shortens what is multiplied, and distances stay), |zq - zd|^2 =
+** nq + nd - 2 zq.zd. A product known up to an error that |zq|^2 and |zd|^2 bound, 2 |error| <= Eq + Ed, gives
+**   low = (nq - Eq) + (nd - Ed) - 2 product  <=  squared distance  <=  low + 2 (Eq + Ed).
+** In float32 E = e |z|^2, with e from the length of the sum (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
+** ch. 3). In eight bits z = h + t, h what the bytes say: the product of h's is exact, and since by the inequality of the means
+** 2 |h||t'| <= r |h|^2 + |t'|^2 / r for every r > 0,  E = r |h|^2 + (1 + 1/r) |t|^2 does. Points are taken in blocks of
+** data by rows of queries; what is near stays near. */
+#include "sample/near.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/clones.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/stop.h"
+#include "linalg/gemm.h"
+#include "linalg/q8.h"
+#include "sample/near_keep.h"
+
+enum { QUERIES = 8192, BLOCK = 4096, ROWS = 96, COLUMNS = 768, GROUP = 32, SAMPLE = 256, PREPARE = 64, TOO_MANY = 384 };
+
+typedef struct near_job {
+  kk_keeping keep;
+  unsigned how;
+  bool bytes;                        /* the sieve in use */
+  double e, ratio;                   /* of the bounds: see above; r */
+  int threads;
+  kk_real *centre;                   /* [D] */
+  /* queries q0 .. q0+qn-1: nq - Eq, Eq, candidates, bytes and their scale */
+  int64_t q0, qn;
+  kk_real *ql, *qe, *qs;
+  uint8_t *qb;
+  kk_keep *state;
+  kk_candidate *candidates;
+  /* data b0 .. b0+bn-1: nd - Ed, Ed, -2 scale; packed */
+  int64_t b0, bn;
+  kk_real *dl, *de, *ds;
+  uint8_t *db;
+  kk_packed packed;
+  kk_q8 packed8;
+  void *packed_at;
+  /* a thread's: rows of z, products, hits, numbers to select from, the left side in low precision */
+  size_t each;
+  char *own;
+  int64_t nz, nv, nleft, nhits, nselect;
+} near_job;
+
+static int64_t near_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t near_up8(int64_t n) { return (n + KK_Q8_PANEL - 1) / KK_Q8_PANEL * KK_Q8_PANEL; }
+
+/* ---- preparing */
+KK_CLONES static void near_less(const kk_real *x, const kk_real *centre, int64_t n, kk_real *to) {
+  for (int64_t i = 0; i < n; i++) to[i] = x[i] - centre[i];
+}
+
+typedef struct near_mean { const kk_points *p; kk_real *to; } near_mean;
+
+/* Columns begin .. end-1 over all points, in their order. */
+static void near_mean_columns(void *arg, int64_t begin, int64_t end) {
+  const near_mean *j = arg;
+  double sum[PREPARE] = {0};
+  for (int64_t i = 0; i < j->p->n; i++) {
+    const kk_real *x = kk_point(j->p, i);
+    for (int64_t c = begin; c < end; c++) sum[c - begin] += (double)x[c];
+  }
+  for (int64_t c = begin; c < end; c++) j->to[c] = (kk_real)(sum[c - begin] / (double)j->p->n);
+}
+
+static double near_norm(const kk_real *z, int64_t d) {
+  double lane[8] = {0};
+  int64_t i = 0;
+  for (; i + 8 <= d; i += 8)
+    for (int l = 0; l < 8; l++) lane[l] += (double)z[i + l] * (double)z[i + l];
+  for (; i < d; i++) lane[0] += (double)z[i] * (double)z[i];
+  return (lane[0] + lane[4]) + (lane[1] + lane[5]) + (lane[2] + lane[6]) + (lane[3] + lane[7]);
+}
+
+/* |h|^2 and |z - h|^2 of the bytes u with scale s. */
+KK_CLONES static void near_rest(const kk_real *z, const uint8_t *u, double s, int64_t d, double *kept, double *lost) {
+  double k = 0, l = 0;
+  for (int64_t i = 0; i < d; i++) {
+    const double h = s * (double)((int)u[i] - KK_Q8_ZERO), t = (double)z[i] - h;
+    k += h * h;
+    l += t * t;
+  }
+  *kept = k;
+  *lost = l;
+}
+
+/* Bounds of one point: sign |z|^2 - E, and E. In eight bits u and s are made too. */
+static void near_bounds(const near_job *j, const kk_real *z, uint8_t *u, kk_real *s, kk_real *low, kk_real *far) {
+  const int64_t d = j->keep.data->d;
+  const double n = near_norm(z, d);
+  double e = j->e * n, kept, lost;
+  if (j->bytes) {
+    kk_q8_weights(z, d, u, s);
+    near_rest(z, u, (double)*s, d, &kept, &lost);
+    e += j->ratio * kept + (1 + 1 / j->ratio) * lost;
+  }
+  *low = (kk_real)(j->keep.sign * n - e);
+  *far = (kk_real)e;
+}
+
+static kk_real *near_own(const near_job *j) { return (kk_real *)(void *)(j->own + (size_t)kk_pool_self() * j->each); }
+
+static void near_queries(void *arg, int64_t begin, int64_t end) {
+  const near_job *j = arg;
+  const int64_t d = j->keep.data->d, width = kk_q8_width(d);
+  kk_real *z = near_own(j);
+  for (int64_t i = begin; i < end; i++) {
+    uint8_t *u = j->qb + i * width;
+    near_less(kk_point(j->keep.query, j->q0 + i), j->centre, d, z);
+    near_bounds(j, z, u, j->qs + i, j->ql + i, j->qe + i);
+    if (j->bytes) memset(u + d, KK_Q8_ZERO, (size_t)(width - d));
+  }
+}
+
+static void near_data(void *arg, int64_t begin, int64_t end) {
+  const near_job *j = arg;
+  const int64_t d = j->keep.data->d;
+  kk_real *z = near_own(j), s = 0;
+  for (int64_t i = begin; i < end; i++) {
+    near_less(kk_point(j->keep.data, j->b0 + i), j->centre, d, z);
+    near_bounds(j, z, j->db + i * d, &s, j->dl + i, j->de + i);
+    j->ds[i] = (kk_real)(-2 * j->keep.sign) * s;
+  }
+}
+
+/* Row `row` of the block for kk_pack_rows. */
+static void near_row(void *arg, int64_t row, int64_t at, int64_t n, kk_real *to) {
+  const near_job *j = arg;
+  near_less(kk_point(j->keep.data, j->b0 + row) + at, j->centre + at, n, to);
+}
+
+static void near_take_block(near_job *j, int64_t b0) {
+  const int64_t d = j->keep.data->d;
+  j->b0 = b0;
+  j->bn = near_min(BLOCK, j->keep.data->n - b0);
+  kk_pool_for(j->bn, PREPARE, near_data, j);
+  if (j->bytes) {
+    for (int64_t i = j->bn; i < near_up8(j->bn); i++) j->ds[i] = 0;
+    j->packed8 = kk_q8_pack(d, j->bn, 1, j->db, j->packed_at);
+  } else {
+    j->packed = kk_pack_rows(true, d, j->bn, near_row, j, j->packed_at);
+  }
+}
+
+/* ---- sieving */
+/* Columns whose value may be below t: positions to hits, answers how many. */
+KK_CLONES static int64_t near_hits(const kk_real *v, const kk_real *low, int64_t n, kk_real t, int32_t *hits) {
+  int64_t count = 0, i = 0;
+  for (; i + GROUP <= n; i += GROUP) {
+    int any = 0;
+    for (int64_t l = 0; l < GROUP; l++) any |= v[i + l] + low[i + l] <= t;
+    if (any)
+      for (int64_t l = 0; l < GROUP; l++) {
+        hits[count] = (int32_t)(i + l);
+        count += v[i + l] + low[i + l] <= t;
+      }
+  }
+  for (; i < n; i++) {
+    hits[count] = (int32_t)i;
+    count += v[i] + low[i] <= t;
+  }
+  return count;
+}
+
+/* Values v [n] of query i (of the block of queries) for data from position `from` of the block on. */
+static void near_offer(const near_job *j, int64_t i, const kk_real *v, int64_t from, int64_t n, int32_t *hits, kk_real *scratch) {
+  kk_keep *s = j->state + i;
+  kk_candidate *c = j->candidates + i * j->keep.room;
+  const kk_real own = j->ql[i], *low = j->dl + from;
+  const int64_t self = j->how & KK_NEAR_OTHERS ? kk_point_row(j->keep.query, j->q0 + i) : -1;
+  const int64_t count = near_hits(v, low, n, s->limit - own, hits);
+  for (int64_t h = 0; h < count; h++) {
+    const int64_t at = hits[h];
+    const kk_real least = own + (v[at] + low[at]);
+    if (least > s->limit || kk_point_row(j->keep.data, j->b0 + from + at) == self) continue;
+    if (s->n == j->keep.room) kk_keep_settle(&j->keep, j->q0 + i, s, c, scratch);
+    c[s->n++] = (kk_candidate){.low = least, .up = least + 2 * (j->qe[i] + j->de[from + at]), .at = (int32_t)(j->b0 + from + at)};
+  }
+}
+
+/* Queries begin .. end-1 against the block of data. */
+static void near_rows(void *arg, int64_t begin, int64_t end) {
+  static const kk_real zero[KK_Q8_PANEL];
+  const near_job *j = arg;
+  const int64_t d = j->keep.data->d, m = end - begin, panel = kk_panel();
+  const int64_t wide = j->bytes ? COLUMNS : COLUMNS / panel * panel;
+  const kk_real minus = (kk_real)(-2 * j->keep.sign);
+  kk_real *z = near_own(j), *v = z + j->nz, *select = v + j->nv, *room = select + j->nselect;
+  int32_t *hits = (int32_t *)(void *)(room + j->nleft);
+  kk_left left = {0};
+  if (!j->bytes) {
+    for (int64_t i = 0; i < m; i++) {
+      near_less(kk_point(j->keep.query, j->q0 + begin + i), j->centre, d, z + i * d);
+      for (int64_t c = 0; c < d; c++) z[i * d + c] *= minus;
+    }
+    left = kk_left_of(m, d, z, d, room);
+  }
+  for (int64_t from = 0; from < j->bn; from += wide) {
+    const int64_t to = near_min(from + wide, j->bn);
+    if (j->bytes)
+      for (int64_t p = from; p < to; p += KK_Q8_PANEL)
+        kk_q8_panel(&j->packed8, p / KK_Q8_PANEL, m, j->qb + begin * kk_q8_width(d), j->qs + begin, j->ds + p, zero,
+                    v + (p - from), wide);
+    else
+      kk_gemm_packed_serial(&left, 0, m, &j->packed, from, to, false, v, wide, NULL);
+    for (int64_t i = 0; i < m; i++) near_offer(j, begin + i, v + i * wide, from, to - from, hits, select);
+  }
+}
+
+static void near_finish(void *arg, int64_t begin, int64_t end) {
+  const near_job *j = arg;
+  for (int64_t i = begin; i < end; i++)
+    kk_keep_finish(&j->keep, j->q0 + i, j->state + i, j->candidates + i * j->keep.room);
+}
+
+/* ---- driving */
+/* r from some of the data: the square root of what bytes lose over what they keep. */
+static void near_ratio(near_job *j) {
+  const int64_t d = j->keep.data->d, n = j->keep.data->n, step = n > SAMPLE ? n / SAMPLE : 1;
+  double kept = 0, lost = 0, k, l;
+  kk_real *z = near_own(j), s;
+  for (int64_t i = 0; i < n; i += step) {
+    near_less(kk_point(j->keep.data, i), j->centre, d, z);
+    kk_q8_weights(z, d, j->db, &s);
+    near_rest(z, j->db, (double)s, d, &k, &l);
+    kept += k;
+    lost += l;
+  }
+  j->ratio = kept > 0 && lost > 0 ? sqrt(lost / kept) : 1e-3;
+}
+
+/* Eight bits pay where the processor multiplies them four at a time, and where the points are spread evenly enough. */
+static bool near_bytes_pay(const near_job *j) {
+  if (j->keep.data->d > KK_Q8_MOST || j->keep.data->d < 16 || j->keep.k > BLOCK / 16) return false;
+#if defined(__x86_64__) && defined(__GNUC__)
+  const kk_q8_kernel *used = kk_q8_kernel_used();
+  return sizeof(kk_real) == sizeof(float) && (used == &kk_q8_avx512vnni || used == &kk_q8_avxvnni) && j->ratio < .02;
+#else
+  return false;
+#endif
+}
+
+static void near_choose(near_job *j) {
+  const double u = sizeof(kk_real) == sizeof(float) ? (double)FLT_EPSILON / 2 : DBL_EPSILON / 2;
+  const kk_precision p = kk_gemm_precision_now();
+  j->e = ((double)j->keep.data->d + 64) * u;
+  if (p == KK_BF16) j->e += 2.01 / 256;
+  if (p == KK_BF16X3) j->e += 4.0 / 65536;
+  (void)kk_q8_kernel_used();
+  near_ratio(j);
+  j->bytes = j->how & KK_NEAR_BYTES ? j->keep.data->d <= KK_Q8_MOST : !(j->how & KK_NEAR_FLOAT) && near_bytes_pay(j);
+}
+
+/* Measurements that the last block took, a query: many say that its bounds are too wide for these points. */
+static int64_t near_measured(const near_job *j) {
+  int64_t sum = 0;
+  for (int64_t i = 0; i < j->qn; i++) sum += j->state[i].measured;
+  return sum;
+}
+
+static kk_status near_super(near_job *j, int64_t q0, int32_t *index, double *square, kk_err *e) {
+  const int64_t k = j->keep.k;
+  int64_t before = 0;
+  j->q0 = q0;
+  j->qn = near_min(QUERIES, j->keep.query->n - q0);
+  for (int64_t i = 0; i < j->qn; i++) j->state[i] = (kk_keep){.limit = (kk_real)INFINITY};
+  kk_pool_for(j->qn, PREPARE, near_queries, j);
+  for (int64_t b = 0; b < j->keep.data->n; b += BLOCK) {
+    if (kk_stop_check(e, "neighbours")) return e->code;
+    near_take_block(j, b);
+    kk_pool_for(j->qn, ROWS, near_rows, j);
+    const int64_t measured = near_measured(j);
+    if (j->bytes && !(j->how & KK_NEAR_BYTES) && measured - before > TOO_MANY * j->qn) {
+      j->bytes = false;
+      kk_pool_for(j->qn, PREPARE, near_queries, j);
+    }
+    before = measured;
+  }
+  kk_pool_for(j->qn, PREPARE, near_finish, j);
+  for (int64_t i = 0; i < j->qn; i++)
+    for (int64_t c = 0; c < k; c++) {
+      const kk_candidate *best = j->candidates + i * j->keep.room + c;
+      index[(q0 + i) * k + c] = best->at;
+      if (square) square[(q0 + i) * k + c] = j->keep.sign * best->exact;
+    }
+  return KK_OK;
+}
+
+/* One block for everything, cut into pieces aligned to 64 bytes; at = NULL: only their size. */
+static size_t near_lay(near_job *j, char *at) {
+  const size_t d = (size_t)j->keep.data->d, q = (size_t)near_min(QUERIES, j->keep.query->n), real = sizeof(kk_real);
+  const size_t b = (size_t)near_up8(near_min(BLOCK, j->keep.data->n)), room = (size_t)j->keep.room;
+  const size_t packs = (size_t)kk_packed_count((int64_t)d, (int64_t)b) * real, packs8 = kk_q8_bytes((int64_t)d, (int64_t)b, 1);
+  size_t used = 0;
+  j->nz = (int64_t)(ROWS * d);
+  j->nv = ROWS * COLUMNS;
+  j->nselect = (int64_t)room;
+  j->nleft = kk_left_count(ROWS, (int64_t)d);
+  j->each = (((size_t)(j->nz + j->nv + j->nselect + j->nleft) * real + (COLUMNS + GROUP) * sizeof(int32_t)) + 63) / 64 * 64;
+#define LAY(field, bytes) (j->field = at ? (void *)(at + used) : NULL, used += ((size_t)(bytes) + 63) / 64 * 64)
+  LAY(centre, d * real);
+  LAY(ql, q * real);
+  LAY(qe, q * real);
+  LAY(qs, q * real);
+  LAY(qb, q * (size_t)kk_q8_width((int64_t)d));
+  LAY(state, q * sizeof *j->state);
+  LAY(candidates, q * room * sizeof *j->candidates);
+  LAY(dl, b * real);
+  LAY(de, b * real);
+  LAY(ds, b * real);
+  LAY(db, b * d);
+  LAY(packed_at, packs > packs8 ? packs : packs8);
+  LAY(own, (size_t)j->threads * j->each);
+#undef LAY
+  return used;
+}
+
+kk_status kk_near(const kk_points *query, const kk_points *data, int64_t k, unsigned how, int32_t *index, double *square,
+                  kk_err *e) {
+  const int64_t most = data->n - (how & KK_NEAR_OTHERS ? 1 : 0);
+  kk_status st = KK_OK;
+  if (query->d != data->d || data->d < 1)
+    return kk_fail(e, KK_ESHAPE, "neighbours: %lld and %lld features, expected the same of 1 or more", (long long)query->d, (long long)data->d);
+  if (k < 1 || k > most)
+    return kk_fail(e, KK_EARG, "neighbours: k is %lld, expected 1..%lld of %lld points", (long long)k, (long long)most, (long long)data->n);
+  if (data->n > INT32_MAX - BLOCK || k > INT32_MAX / 4) return kk_fail(e, KK_EARG, "neighbours: more than 2^31 points");
+  if (query->n < 1) return KK_OK;
+  if (kk_gemm_ready(e)) return e->code;
+  near_job j = {.keep = {query, data, k, kk_keep_room(k), how & KK_NEAR_FAR ? -1 : 1}, .how = how};
+  j.threads = kk_pool_threads() > kk_pool_self() ? kk_pool_threads() : kk_pool_self() + 1;
+  const size_t bytes = near_lay(&j, NULL);
+  char *block = kk_alloc(bytes);
+  if (!block) return kk_fail(e, KK_ENOMEM, "neighbours: no memory for %zu bytes", bytes);
+  near_lay(&j, block);
+  near_mean mean = {data, j.centre};
+  kk_pool_for(data->d, PREPARE, near_mean_columns, &mean);
+  near_choose(&j);
+  for (int64_t q0 = 0; !st && q0 < query->n; q0 += QUERIES) st = near_super(&j, q0, index, square, e);
+  kk_free(block, bytes);
+  return st;
+}
+
+/* ---- points that cannot be measured */
+enum { BAD_ROWS = 256 };
+typedef struct near_bad { const kk_points *p; int64_t *first; } near_bad;
+
+KK_CLONES static bool near_fine(const kk_real *x, int64_t n) {
+  int bad = 0;
+  for (int64_t i = 0; i < n; i++) bad |= !(x[i] <= (kk_real)KK_POINT_MOST && x[i] >= (kk_real)-KK_POINT_MOST);
+  return !bad;
+}
+
+static void near_bad_rows(void *arg, int64_t begin, int64_t end) {
+  const near_bad *j = arg;
+  j->first[begin / BAD_ROWS] = -1;
+  for (int64_t i = begin; i < end; i++)
+    if (!near_fine(kk_point(j->p, i), j->p->d)) {
+      j->first[begin / BAD_ROWS] = i;
+      return;
+    }
+}
+
+bool kk_points_bad(const kk_points *p, int64_t *point, int64_t *column) {
+  enum { PARTS = 64 };
+  int64_t first[PARTS];
+  for (int64_t at = 0; at < p->n; at += PARTS * BAD_ROWS) {
+    const kk_points some = {p->rows ? p->x : p->x + at * p->d, p->d, near_min(PARTS * BAD_ROWS, p->n - at), p->rows ? p->rows + at : NULL};
+    near_bad j = {&some, first};
+    kk_pool_for(some.n, BAD_ROWS, near_bad_rows, &j);
+    for (int64_t i = 0; i * BAD_ROWS < some.n; i++)
+      if (first[i] >= 0) {
+        *point = at + first[i];
+        for (*column = 0; near_fine(kk_point(p, *point) + *column, 1); ++*column) {}
+        return true;
+      }
+  }
+  return false;
+}

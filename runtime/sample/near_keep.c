@@ -1,0 +1,100 @@
+/* near_keep.c -- see near_keep.h. */
+#include "sample/near_keep.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/clones.h"
+
+enum { LANES = 16 };
+
+int64_t kk_keep_room(int64_t k) { return 2 * k + 120; }
+
+/* Sum of squared differences in double, in a fixed order. */
+KK_CLONES static double keep_square(const kk_real *a, const kk_real *b, int64_t d) {
+  double lane[LANES] = {0}, sum = 0;
+  int64_t i = 0;
+  for (; i + LANES <= d; i += LANES)
+    for (int64_t l = 0; l < LANES; l++) {
+      const double t = (double)a[i + l] - (double)b[i + l];
+      lane[l] += t * t;
+    }
+  for (int64_t l = 0; i < d; i++, l++) {
+    const double t = (double)a[i] - (double)b[i];
+    lane[l] += t * t;
+  }
+  for (int64_t l = 0; l < LANES; l++) sum += lane[l];
+  return sum;
+}
+
+static int keep_compare(const void *pa, const void *pb) {
+  const kk_candidate *a = pa, *b = pb;
+  if (a->exact != b->exact) return a->exact < b->exact ? -1 : 1;
+  return a->at < b->at ? -1 : a->at > b->at;
+}
+
+/* The k-th smallest of v [n], which is moved about. */
+static kk_real keep_select(kk_real *v, int64_t n, int64_t k) {
+  int64_t lo = 0, hi = n - 1;
+  while (lo < hi) {
+    const kk_real pivot = v[lo + (hi - lo) / 2];
+    int64_t i = lo, j = hi;
+    while (i <= j) {
+      while (v[i] < pivot) i++;
+      while (v[j] > pivot) j--;
+      if (i <= j) {
+        const kk_real t = v[i];
+        v[i++] = v[j];
+        v[j--] = t;
+      }
+    }
+    if (k - 1 <= j) hi = j;
+    else if (k - 1 >= i) lo = i;
+    else break;
+  }
+  return v[k - 1];
+}
+
+static void keep_measure(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c) {
+  const kk_real *q = kk_point(j->query, point);
+  const double slack = 4 * (sizeof(kk_real) == sizeof(float) ? (double)FLT_EPSILON : DBL_EPSILON);
+  for (int32_t i = 0; i < s->n; i++) {
+    if (c[i].known) continue;
+    const double square = keep_square(q, kk_point(j->data, c[i].at), j->data->d);
+    c[i].exact = j->sign * square;
+    c[i].low = (kk_real)(c[i].exact - slack * square);
+    c[i].up = (kk_real)(c[i].exact + slack * square);
+    c[i].known = 1;
+    s->measured++;
+  }
+}
+
+/* Sets the limit to the k-th smallest upper bound and drops what lies above it. */
+static void keep_cut(const kk_keeping *j, kk_keep *s, kk_candidate *c, kk_real *scratch) {
+  int32_t n = 0;
+  if (s->n < j->k) return;
+  for (int32_t i = 0; i < s->n; i++) scratch[i] = c[i].up;
+  const kk_real limit = keep_select(scratch, s->n, j->k);
+  if (limit < s->limit) s->limit = limit;
+  for (int32_t i = 0; i < s->n; i++)
+    if (c[i].low <= s->limit) c[n++] = c[i];
+  s->n = n;
+}
+
+/* Measured, equal distances may still be more than there is room for: the order decides among them. */
+void kk_keep_settle(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch) {
+  keep_cut(j, s, c, scratch);
+  if (s->n <= j->k + (j->room - j->k) / 2) return;
+  keep_measure(j, point, s, c);
+  keep_cut(j, s, c, scratch);
+  if (s->n <= j->k + (j->room - j->k) / 2) return;
+  qsort(c, (size_t)s->n, sizeof *c, keep_compare);
+  s->n = (int32_t)j->k;
+}
+
+void kk_keep_finish(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c) {
+  keep_measure(j, point, s, c);
+  qsort(c, (size_t)s->n, sizeof *c, keep_compare);
+  if (s->n > j->k) s->n = (int32_t)j->k;
+}
