@@ -1,4 +1,5 @@
-"""peer.py -- the other side of `kooka bench`: PyTorch, scikit-learn, sentencepiece and fastai doing the same work.
+"""peer.py -- the other side of `kooka bench`: PyTorch, scikit-learn, imbalanced-learn, sentencepiece and fastai doing
+the same work.
 
 Started as `python -u peer.py THREADS tuned|installed wall|cpu`. Reads lines `run NAME KEY=VALUE ...` and answers
 `SECONDS PEAK_BYTES LABEL`, or `error TEXT`; `drop` releases what was made and answers `dropped`. The first run of a
@@ -368,9 +369,28 @@ def heads(z):
     return step, "scikit-learn %s, %d of %d persons, scaled" % (sklearn.__version__, some, users)
 
 
+def resampler(maker):
+    def case(z):
+        import imblearn
+        import numpy
+        from imblearn import over_sampling
+        from threadpoolctl import threadpool_limits
+        N, D = int(z["N"]), int(z["D"])
+        x = numpy.random.default_rng(1).standard_normal((N, D), dtype=numpy.float32)
+        y = numpy.where(numpy.arange(1, N + 1) % 20 == 0, 2, 1)
+        x[y == 2] += numpy.float32(z["apart"])
+
+        def step():
+            with threadpool_limits(THREADS):
+                getattr(over_sampling, maker)(random_state=1).fit_resample(x, y)
+        return step, "imbalanced-learn " + imblearn.__version__
+    return case
+
+
 CASES = {"lstm": lstm, "lm": lm, "qrnn": qrnn, "classifier": classifier, "message": message, "message_int8": message,
          "linear_ce": linear_ce,
-         "embedding": embedding, "matmul": matmul, "adam": adam_case, "tokenizer": tokenizer, "rules": rules, "nbsvm": nbsvm, "bootstrap": bootstrap, "heads": heads}
+         "embedding": embedding, "matmul": matmul, "adam": adam_case, "tokenizer": tokenizer, "rules": rules, "nbsvm": nbsvm, "bootstrap": bootstrap, "heads": heads,
+         "smote": resampler("SMOTE"), "borderline_smote": resampler("BorderlineSMOTE"), "adasyn": resampler("ADASYN")}
 open_now = {}
 
 

@@ -276,6 +276,35 @@ cases.heads = {
   end,
 }
 
+-- Rows with a twentieth of a second class, which lies `apart` away from the first in every column.
+local function minority(z)
+  local s, labels, all = random "minority", {}, {}
+  local x = core.randn(z.N, z.D, s):keep()
+  for i = 1, z.N do
+    all[i], labels[i] = i, i % 20 == 0 and 2 or 1
+    if labels[i] == 2 then x:select(1, i):copy_(x:select(1, i) + z.apart) end
+  end
+  return x, labels, require("kooka.data.split").given(all, {})
+end
+
+local function resampler(about, name)
+  return {
+    about = about, unit = "ms", sizes = { N = 100000, D = 400, apart = .2 }, tiny = { N = 200, D = 4, apart = .2 },
+    open = function(z)
+      local x, labels, side = minority(z)
+      local resample = require("kooka.imbalance")[name]
+      return function()
+        local scope <close> = core.scope()
+        resample(side, labels, { x = x, say = false })
+      end, {}
+    end,
+  }
+end
+
+cases.smote = resampler("SMOTE, 5 % minority", "smote")
+cases.borderline_smote = resampler("Borderline-SMOTE, 5 % minority", "borderline_smote")
+cases.adasyn = resampler("ADASYN, 5 % minority", "adasyn")
+
 cases.startup = {
   about = "kooka -e \"print(1)\"", unit = "ms", peer = false, sizes = {}, tiny = {},
   open = function()
@@ -315,6 +344,9 @@ cases.rows = {
   { name = "nbsvm fit", case = "nbsvm" },
   { name = "bootstrap 1000", case = "bootstrap" },
   { name = "heads 1000x100x400", case = "heads", repeats = 3 },
+  { name = "smote 100000x400", case = "smote", repeats = 5 },
+  { name = "borderline-smote 100000x400", case = "borderline_smote", repeats = 3 },
+  { name = "adasyn 100000x400", case = "adasyn", repeats = 3 },
 }
 
 local function with(entry, name, more)

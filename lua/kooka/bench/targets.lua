@@ -39,6 +39,9 @@ targets.rows = {
   ["linear+ce bf16"] = row({ ratio = 3 }, { ratio = 1.35 }),
   ["linear+ce memory"] = row({ share = .1 }, { share = .1 }),
   ["linear+ce bf16 memory"] = row({ share = .1 }, { share = .1 }),
+  ["smote 100000x400"] = row({ ratio = 5 }, { ratio = 5 }),
+  ["borderline-smote 100000x400"] = row({ ratio = 4 }, { ratio = 4 }),
+  ["adasyn 100000x400"] = row({ ratio = 4 }, { ratio = 4 }),
   -- Ten times the tokens: the time, the memory of the process, and what each further token takes over its activations.
   ["lm tokens x10 time"] = { any = TOKENS },
   ["lm tokens x10 memory"] = { any = { at_most = 10 } },
