@@ -169,12 +169,44 @@ KK_CLONES static int64_t near_hits(const kk_real *v, const kk_real *low, int64_t
   return count;
 }
 
+/* least[g]: the smallest upper bound, less what the query adds to it, in group g of columns. */
+KK_CLONES static void near_least(const kk_real *v, const kk_real *low, const kk_real *e, int64_t groups, kk_real *least) {
+  for (int64_t g = 0; g < groups; g++) {
+    kk_real m = (kk_real)INFINITY;
+    for (int64_t l = 0; l < GROUP; l++) {
+      const kk_real up = v[g * GROUP + l] + low[g * GROUP + l] + 2 * e[g * GROUP + l];
+      m = up < m ? up : m;
+    }
+    least[g] = m;
+  }
+}
+
+/* A first limit: the k-th smallest of the groups' smallest bounds, k groups having one each; one more where the point itself
+** may be among them. */
+static void near_first_limit(const near_job *j, int64_t i, const kk_real *v, int64_t from, int64_t n, kk_keep *s) {
+  kk_real least[COLUMNS / GROUP];
+  const int64_t groups = n / GROUP, k = j->keep.k + (j->how & KK_NEAR_OTHERS ? 1 : 0);
+  if (k > groups) return;
+  near_least(v, j->dl + from, j->de + from, groups, least);
+  for (int64_t a = 0; a < k; a++)                     /* the k smallest to the front */
+    for (int64_t b = a + 1; b < groups; b++)
+      if (least[b] < least[a]) {
+        const kk_real t = least[a];
+        least[a] = least[b];
+        least[b] = t;
+      }
+  s->limit = j->ql[i] + least[k - 1] + 2 * j->qe[i];
+  s->limit += (kk_real)fabs((double)s->limit) * 8 * (kk_real)(sizeof(kk_real) == sizeof(float) ? (double)FLT_EPSILON : DBL_EPSILON);
+}
+
 /* Values v [n] of query i (of the block of queries) for data from position `from` of the block on. */
 static void near_offer(const near_job *j, int64_t i, const kk_real *v, int64_t from, int64_t n, int32_t *hits, kk_real *scratch) {
   kk_keep *s = j->state + i;
   kk_candidate *c = j->candidates + i * j->keep.room;
   const kk_real own = j->ql[i], *low = j->dl + from;
   const int64_t self = j->how & KK_NEAR_OTHERS ? kk_point_row(j->keep.query, j->q0 + i) : -1;
+  const bool first = from == 0 && j->b0 == 0;
+  if (first) near_first_limit(j, i, v, from, n, s);
   const int64_t count = near_hits(v, low, n, s->limit - own, hits);
   for (int64_t h = 0; h < count; h++) {
     const int64_t at = hits[h];
@@ -183,6 +215,7 @@ static void near_offer(const near_job *j, int64_t i, const kk_real *v, int64_t f
     if (s->n == j->keep.room) kk_keep_settle(&j->keep, j->q0 + i, s, c, scratch);
     c[s->n++] = (kk_candidate){.low = least, .up = least + 2 * (j->qe[i] + j->de[from + at]), .at = (int32_t)(j->b0 + from + at)};
   }
+  if (first) kk_keep_settle(&j->keep, j->q0 + i, s, c, scratch);
 }
 
 /* Queries begin .. end-1 against the block of data. */
@@ -216,8 +249,9 @@ static void near_rows(void *arg, int64_t begin, int64_t end) {
 
 static void near_finish(void *arg, int64_t begin, int64_t end) {
   const near_job *j = arg;
+  kk_real *scratch = near_own(j) + j->nz + j->nv;
   for (int64_t i = begin; i < end; i++)
-    kk_keep_finish(&j->keep, j->q0 + i, j->state + i, j->candidates + i * j->keep.room);
+    kk_keep_finish(&j->keep, j->q0 + i, j->state + i, j->candidates + i * j->keep.room, scratch);
 }
 
 /* ---- driving */

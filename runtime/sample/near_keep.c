@@ -7,9 +7,9 @@
 
 #include "base/clones.h"
 
-enum { LANES = 16 };
+enum { LANES = 16, SHORT = 40 };
 
-int64_t kk_keep_room(int64_t k) { return 2 * k + 120; }
+int64_t kk_keep_room(int64_t k) { return 2 * k + 60; }
 
 /* Sum of squared differences in double, in a fixed order. */
 KK_CLONES static double keep_square(const kk_real *a, const kk_real *b, int64_t d) {
@@ -57,17 +57,14 @@ static kk_real keep_select(kk_real *v, int64_t n, int64_t k) {
 }
 
 static void keep_measure(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c) {
-  const kk_real *q = kk_point(j->query, point);
   const double slack = 4 * (sizeof(kk_real) == sizeof(float) ? (double)FLT_EPSILON : DBL_EPSILON);
-  for (int32_t i = 0; i < s->n; i++) {
-    if (c[i].known) continue;
-    const double square = keep_square(q, kk_point(j->data, c[i].at), j->data->d);
-    c[i].exact = j->sign * square;
-    c[i].low = (kk_real)(c[i].exact - slack * square);
-    c[i].up = (kk_real)(c[i].exact + slack * square);
-    c[i].known = 1;
-    s->measured++;
-  }
+  if (c->known) return;
+  const double square = keep_square(kk_point(j->query, point), kk_point(j->data, c->at), j->data->d);
+  c->exact = j->sign * square;
+  c->low = (kk_real)(c->exact - slack * square);
+  c->up = (kk_real)(c->exact + slack * square);
+  c->known = 1;
+  s->measured++;
 }
 
 /* Sets the limit to the k-th smallest upper bound and drops what lies above it. */
@@ -82,19 +79,41 @@ static void keep_cut(const kk_keeping *j, kk_keep *s, kk_candidate *c, kk_real *
   s->n = n;
 }
 
+/* Measures the k with the smallest upper bounds, which lowers the limit, then those that are still below it. */
+static void keep_exact(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch) {
+  keep_cut(j, s, c, scratch);
+  for (int32_t i = 0; i < s->n; i++) scratch[i] = c[i].up;
+  const kk_real first = s->n > j->k ? keep_select(scratch, s->n, j->k) : (kk_real)INFINITY;
+  for (int32_t i = 0; i < s->n; i++)
+    if (c[i].up <= first) keep_measure(j, point, s, c + i);
+  keep_cut(j, s, c, scratch);
+  for (int32_t i = 0; i < s->n; i++) keep_measure(j, point, s, c + i);
+  keep_cut(j, s, c, scratch);
+}
+
+static void keep_sort(kk_candidate *c, int32_t n) {
+  if (n > SHORT) {
+    qsort(c, (size_t)n, sizeof *c, keep_compare);
+    return;
+  }
+  for (int32_t i = 1; i < n; i++) {
+    const kk_candidate one = c[i];
+    int32_t to = i;
+    for (; to > 0 && keep_compare(&one, c + to - 1) < 0; to--) c[to] = c[to - 1];
+    c[to] = one;
+  }
+}
+
 /* Measured, equal distances may still be more than there is room for: the order decides among them. */
 void kk_keep_settle(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch) {
-  keep_cut(j, s, c, scratch);
+  keep_exact(j, point, s, c, scratch);
   if (s->n <= j->k + (j->room - j->k) / 2) return;
-  keep_measure(j, point, s, c);
-  keep_cut(j, s, c, scratch);
-  if (s->n <= j->k + (j->room - j->k) / 2) return;
-  qsort(c, (size_t)s->n, sizeof *c, keep_compare);
+  keep_sort(c, s->n);
   s->n = (int32_t)j->k;
 }
 
-void kk_keep_finish(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c) {
-  keep_measure(j, point, s, c);
-  qsort(c, (size_t)s->n, sizeof *c, keep_compare);
+void kk_keep_finish(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch) {
+  keep_exact(j, point, s, c, scratch);
+  keep_sort(c, s->n);
   if (s->n > j->k) s->n = (int32_t)j->k;
 }

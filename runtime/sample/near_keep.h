@@ -28,6 +28,6 @@ int64_t kk_keep_room(int64_t k);
 /* Makes place in c [room]; scratch: room numbers. */
 void kk_keep_settle(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch);
 /* The best k, measured, in order. */
-void kk_keep_finish(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c);
+void kk_keep_finish(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch);
 
 #endif
