@@ -150,22 +150,20 @@ static void near_take_block(near_job *j, int64_t b0) {
 }
 
 /* ---- sieving */
-/* Columns whose value may be below t: positions to hits, answers how many. */
+/* Columns whose value may be below t: positions to hits, answers how many. Hits are few: a word of flags says where to look. */
 KK_CLONES static int64_t near_hits(const kk_real *v, const kk_real *low, int64_t n, kk_real t, int32_t *hits) {
   int64_t count = 0, i = 0;
   for (; i + GROUP <= n; i += GROUP) {
-    int any = 0;
-    for (int64_t l = 0; l < GROUP; l++) any |= v[i + l] + low[i + l] <= t;
-    if (any)
-      for (int64_t l = 0; l < GROUP; l++) {
-        hits[count] = (int32_t)(i + l);
-        count += v[i + l] + low[i + l] <= t;
-      }
+    uint8_t flag[GROUP];
+    uint64_t word[GROUP / 8];
+    for (int64_t l = 0; l < GROUP; l++) flag[l] = v[i + l] + low[i + l] <= t;
+    memcpy(word, flag, sizeof word);
+    for (int w = 0; w < GROUP / 8; w++)
+      for (int l = 0; word[w] && l < 8; l++)
+        if (flag[8 * w + l]) hits[count++] = (int32_t)(i + 8 * w + l);
   }
-  for (; i < n; i++) {
-    hits[count] = (int32_t)i;
-    count += v[i] + low[i] <= t;
-  }
+  for (; i < n; i++)
+    if (v[i] + low[i] <= t) hits[count++] = (int32_t)i;
   return count;
 }
 

@@ -58,13 +58,15 @@ local function begin(t, want)
   local total = 0
   for _, y in ipairs(t.classes) do total = total + want[y] end
   local a = { rows = table.move(t.rows, 1, #t.rows, 1, {}), labels = {}, x = core.sample.room(total, t.d), parents = {} }
-  for i, row in ipairs(t.rows) do a.labels[i] = t.labels[row] end
+  local labels, all = a.labels, t.labels
+  for i, row in ipairs(t.rows) do labels[i] = all[row] end
   core.sample.copy(a.x, 1, t.x, t.rows)
   return a
 end
 
 local function made(a, y, n, parents)
-  for i = #a.rows + 1, #a.rows + n do a.rows[i], a.labels[i] = false, y end
+  local rows, labels = a.rows, a.labels
+  for i = #rows + 1, #rows + n do rows[i], labels[i] = false, y end
   if n > 0 then a.parents[#a.parents + 1] = parents end
 end
 

@@ -44,7 +44,7 @@ local function count_classes(t, allowed, who)
     known = {}
     for _, y in ipairs(allowed) do known[y] = true end
   end
-  local by_class, classes, labels = {}, {}, t.labels
+  local by_class, classes, labels, size = {}, {}, t.labels, {}
   for i, row in ipairs(t.rows) do
     local y = labels[row]
     local mine = by_class[y]
@@ -56,9 +56,10 @@ local function count_classes(t, allowed, who)
         error(("%s: row %d has label %s, which is not one of %s"):format(who, row, tostring(y), table.concat(names, ", ")), 4)
       end
       mine = {}
-      by_class[y], classes[#classes + 1] = mine, y
+      by_class[y], classes[#classes + 1], size[y] = mine, y, 0
     end
-    mine[#mine + 1] = i
+    local n = size[y] + 1
+    mine[n], size[y] = i, n
   end
   table.sort(classes, order)
   if #classes < 2 then
@@ -234,17 +235,20 @@ function Resampled:__tostring() return ("resampled rows (%s)"):format(tostring(s
 --- t:answer{rows =, labels =, x =, parents =, removed = 0} -> resampled, counts
 -- rows: source row of each, false where it was made. The training side of the new split holds the source rows.
 function Training:answer(a)
-  local after, added, real = {}, 0, {}
+  local after, real, n, rows = {}, {}, 0, a.rows
   for _, y in ipairs(self.classes) do after[y] = 0 end
   for i, y in ipairs(a.labels) do
     after[y] = after[y] + 1
-    if a.rows[i] then real[#real + 1] = a.rows[i] end
+    if rows[i] then
+      n = n + 1
+      real[n] = rows[i]
+    end
   end
   for _, y in ipairs(self.classes) do
     if after[y] == 0 then self:note("class %s lost all it had (%s)", tostring(y), rows_text(self.before[y])) end
   end
   local removed = a.removed or 0
-  added = #a.labels + removed - #self.rows
+  local added = #a.labels + removed - #self.rows
   local counts = setmetatable({ before = self.before, after = after, labels = self.classes, added = added, removed = removed,
     notes = self.notes, who = self.who }, Counts)
   local side = split.resampled(real)
