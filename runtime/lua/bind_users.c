@@ -140,7 +140,7 @@ static int users_cross(lua_State *L) {
   kk_err e;
   kk_status st = kk_users_new(&u, a.x, a.n, a.d, a.label, a.user, a.nuser, a.offset, a.folds, a.seed, &e);
   if (!st) {
-    st = kk_users_tune(&u, a.lambda, (int)a.nlambda, a.lambda0, sample, logit, of, total, &top, &e);
+    st = kk_users_tune(&u, a.lambda, (int)a.nlambda, a.lambda0, sample, logit, of, total, &top, NULL, NULL, &e);
     for (int64_t i = 0; i < a.n; i++) fold[i] = u.fold[i] + 1;
     kk_users_free(&u);
   }

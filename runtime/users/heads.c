@@ -8,37 +8,77 @@
 #include "base/slots.h"
 #include "base/stop.h"
 #include "tensor/random.h"
-#include "users/dense.h"
+#include "users/person.h"
 
 /* ---- the problem: who has which rows, which fold, how features are scaled */
 
-static kk_status users_check(const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
-                             int64_t nuser, const double *offset, kk_err *e) {
+static kk_status users_check(int64_t n, int64_t d, const uint8_t *label, const int32_t *user, int64_t nuser,
+                             const double *offset, kk_err *e) {
   if (n < 1 || nuser < 1 || d < 0) return kk_fail(e, KK_EARG, "users: there are no rows");
   for (int64_t i = 0; i < n; i++) {
     long long at = (long long)i + 1;
     if (user[i] < 0 || user[i] >= nuser) return kk_fail(e, KK_EARG, "users: person of row %lld is out of range", at);
     if (label[i] > 1) return kk_fail(e, KK_EARG, "users: label of row %lld is %d, expected 0 or 1", at, label[i]);
     if (!isfinite(offset[i])) return kk_fail(e, KK_EARG, "users: general logit of row %lld is %g", at, offset[i]);
-    for (int64_t j = 0; j < d; j++)
-      if (!isfinite(x[i * d + j]))
-        return kk_fail(e, KK_EARG, "users: feature %lld of row %lld is %g", (long long)j + 1, at, (double)x[i * d + j]);
   }
   return KK_OK;
 }
 
-static void users_scale(kk_users *u) {
+enum { PART = 2048 };       /* rows of a partial sum: fixed, so that bits do not depend on threads */
+
+/* Sums of x - x[0], of its squares, and of the rows of class 1, part by part. */
+typedef struct sums_job { const kk_users *u; double *part; } sums_job;
+
+KK_CLONES static void users_add(const float *restrict x, const float *restrict first, int64_t d, double one,
+                                double *restrict sum, double *restrict square, double *restrict sum1) {
+  for (int64_t j = 0; j < d; j++) {
+    double v = (double)x[j] - (double)first[j];
+    sum[j] += v;
+    square[j] += v * v;
+    sum1[j] += one * v;
+  }
+}
+
+static void users_sums(void *arg, int64_t begin, int64_t end) {
+  const sums_job *job = arg;
+  const kk_users *u = job->u;
+  double *sum = job->part + begin / PART * 3 * u->d;
+  memset(sum, 0, (size_t)(3 * u->d) * sizeof *sum);
+  for (int64_t i = begin; i < end; i++)
+    users_add(u->x + i * u->d, u->x, u->d, u->label[i], sum, sum + u->d, sum + 2 * u->d);
+}
+
+static kk_status users_bad_feature(const kk_users *u, const int32_t *user, kk_err *e) {
+  for (int64_t i = 0; i < u->n; i++)
+    for (int64_t j = 0; j < u->d; j++)
+      if (!isfinite(u->x[i * u->d + j]))
+        return kk_fail(e, KK_EARG, "users: feature %lld of row %lld (person %d) is %g", (long long)j + 1, (long long)i + 1,
+                       user[i] + 1, (double)u->x[i * u->d + j]);
+  return kk_fail(e, KK_EARG, "users: features are too large: their squares have no finite sum");
+}
+
+static kk_status users_scale(kk_users *u, const int32_t *user, kk_err *e) {
+  const int64_t parts = (u->n + PART - 1) / PART, d = u->d;
+  const size_t bytes = (size_t)(parts * 3 * d) * sizeof(double);
   double square = 0;
-  for (int64_t j = 0; j < u->d; j++) u->mean[j] = 0;
-  for (int64_t i = 0; i < u->n; i++)
-    for (int64_t j = 0; j < u->d; j++) u->mean[j] += u->x[i * u->d + j];
-  for (int64_t j = 0; j < u->d; j++) u->mean[j] /= (double)u->n;
-  for (int64_t i = 0; i < u->n; i++)
-    for (int64_t j = 0; j < u->d; j++) {
-      double z = u->x[i * u->d + j] - u->mean[j];
-      square += z * z;
-    }
-  u->scale = square > 0 ? sqrt(square / (double)u->n) : 1;
+  u->scale = 1;
+  for (int64_t i = 0; i < u->n; i++) u->n1 += u->label[i];
+  if (!d) return KK_OK;
+  sums_job job = {u, kk_alloc(bytes)};
+  if (!job.part) return kk_fail(e, KK_ENOMEM, "users: no memory for the means of %lld features", (long long)d);
+  kk_pool_for(u->n, PART, users_sums, &job);
+  for (int64_t p = 1; p < parts; p++)
+    for (int64_t j = 0; j < 3 * d; j++) job.part[j] += job.part[p * 3 * d + j];
+  for (int64_t j = 0; j < d; j++) {
+    double m = job.part[j] / (double)u->n;
+    square += job.part[d + j] - m * m * (double)u->n;
+    u->mean[j] = (double)u->x[j] + m;
+    u->mean1[j] = u->n1 ? (double)u->x[j] + job.part[2 * d + j] / (double)u->n1 : u->mean[j];
+  }
+  kk_free(job.part, bytes);
+  if (!isfinite(square)) return users_bad_feature(u, user, e);
+  if (square > 0) u->scale = sqrt(square / (double)u->n);
+  return KK_OK;
 }
 
 /* Rows of each person, positives first and then negatives, each shuffled; folds are dealt in that
@@ -70,13 +110,13 @@ static void users_deal(kk_users *u, const int32_t *user, int folds, uint64_t see
 
 kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
                        int64_t nuser, const double *offset, int folds, uint64_t seed, kk_err *e) {
-  *u = (kk_users){.n = n, .d = d, .nuser = nuser, .x = x, .label = label, .offset = offset};
+  *u = (kk_users){.n = n, .d = d, .nuser = nuser, .x = x, .label = label, .offset = offset, .pseudo = 4};
   if (folds < 0 || folds == 1)
     return kk_fail(e, KK_EARG, "users: %d folds, expected 2 or more, or 0 to leave one out", folds);
-  kk_status st = users_check(x, n, d, label, user, nuser, offset, e);
+  kk_status st = users_check(n, d, label, user, nuser, offset, e);
   if (st) return st;
   size_t un = (size_t)n, uu = (size_t)nuser;
-  u->bytes = (uu + 1 + un + uu) * sizeof(int64_t) + (size_t)d * sizeof(double) + (un + uu) * sizeof(int32_t);
+  u->bytes = (uu + 1 + un + uu) * sizeof(int64_t) + 2 * (size_t)d * sizeof(double) + (un + uu) * sizeof(int32_t);
   char *p = u->block = kk_alloc(u->bytes);
   if (!p)
     return kk_fail(e, KK_ENOMEM, "users: no memory for %lld rows of %lld persons", (long long)n, (long long)nuser);
@@ -84,190 +124,18 @@ kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const 
   u->row = u->start + nuser + 1;
   u->positives = u->row + n;
   u->mean = (double *)(u->positives + nuser);
-  u->fold = (int32_t *)(u->mean + d);
+  u->mean1 = u->mean + d;
+  u->fold = (int32_t *)(u->mean1 + d);
   u->folds = u->fold + n;
   users_deal(u, user, folds, seed);
-  users_scale(u);
-  return KK_OK;
+  st = users_scale(u, user, e);
+  if (st) kk_users_free(u);
+  return st;
 }
 
 void kk_users_free(kk_users *u) {
   kk_free(u->block, u->bytes);
   *u = (kk_users){0};
-}
-
-/* ---- one person: Newton's method in one of two forms */
-
-typedef struct solver {
-  const kk_users *u;
-  int64_t *row;        /* the person's rows */
-  int m, r;            /* rows; features, 0 for an intercept alone */
-  int kernel;          /* more features than rows */
-  double *z;           /* primal: [m, r] scaled features */
-  double *gram;        /* kernel: [m, m] of z.z' */
-  double *system;      /* [q, q], q = rows or r + 1 */
-  double *theta, *step, *grad;   /* [q] */
-  double *f, *k;       /* [m] logits; [m, m] kernel of the rows in training */
-  double *mid, *weight;
-  int *train;          /* local rows in training */
-  int nt;
-} solver;
-
-static double users_softplus(double v) { return v > 0 ? v + log1p(exp(-v)) : log1p(exp(v)); }
-static double users_sigmoid(double v) { return 1 / (1 + exp(-v)); }
-
-static size_t users_scratch(const kk_users *u, int64_t r) {
-  size_t m = (size_t)u->widest, q = (size_t)r, dual = r + 1 > u->widest;
-  size_t a = dual ? m * m : m * q, k = dual ? m * m : 0, s = dual ? m : q + 1;
-  return (a + k + s * s + 3 * s + 3 * m) * sizeof(double) + m * sizeof(int) + (size_t)(u->d + 1) * sizeof(double);
-}
-
-/* Lays the scratch out for person k, whose system may be smaller than the widest one. */
-static void users_open(solver *s, const kk_users *u, int64_t k, int64_t r, char *mem) {
-  size_t wide = (size_t)u->widest;
-  *s = (solver){.u = u, .row = u->row + u->start[k], .m = (int)(u->start[k + 1] - u->start[k]), .r = (int)r};
-  s->kernel = r + 1 > u->widest;
-  size_t q = s->kernel ? wide : (size_t)r + 1, first = s->kernel ? wide * wide : wide * (size_t)r;
-  double *p = (double *)mem;
-  s->z = s->gram = p;
-  s->k = p + first;
-  s->system = s->k + (s->kernel ? wide * wide : 0);
-  s->theta = s->system + q * q;
-  s->step = s->theta + q;
-  s->grad = s->step + q;
-  s->f = s->grad + q;
-  s->mid = s->f + wide;
-  s->weight = s->mid + wide;
-  double *line = s->weight + wide;                     /* [D] one scaled row */
-  s->train = (int *)(line + u->d + 1);
-  for (int i = 0; i < s->m && r; i++) {
-    const float *xi = u->x + s->row[i] * u->d;
-    if (!s->kernel) {
-      for (int64_t j = 0; j < u->d; j++) s->z[(int64_t)i * r + j] = (xi[j] - u->mean[j]) / u->scale;
-      continue;
-    }
-    for (int64_t j = 0; j < u->d; j++) line[j] = (xi[j] - u->mean[j]) / (u->scale * u->scale);
-    for (int t = 0; t <= i; t++) {
-      const float *xt = u->x + s->row[t] * u->d;
-      double a[4] = {0, 0, 0, 0};                      /* four sums: the order is fixed, the chain is short */
-      int64_t j = 0;
-      for (; j + 4 <= u->d; j += 4)
-        for (int l = 0; l < 4; l++) a[l] += line[j + l] * (xt[j + l] - u->mean[j + l]);
-      for (; j < u->d; j++) a[0] += line[j] * (xt[j] - u->mean[j]);
-      s->gram[(int64_t)i * s->m + t] = s->gram[(int64_t)t * s->m + i] = (a[0] + a[1]) + (a[2] + a[3]);
-    }
-  }
-}
-
-static double users_offset(const solver *s, int i) { return s->u->offset[s->row[i]]; }
-static int users_label(const solver *s, int i) { return s->u->label[s->row[i]]; }
-
-/* Logits of the training rows at theta, and the objective. */
-static double users_objective(solver *s, double lambda, double lambda0) {
-  double loss = 0, penalty = 0;
-  int r = s->r, nt = s->nt;
-  for (int i = 0; i < nt; i++) {
-    double v = 0;
-    if (s->kernel) {
-      const double *ki = s->k + (int64_t)i * nt;
-      for (int j = 0; j < nt; j++) v += ki[j] * s->theta[j];
-      penalty += v * s->theta[i];
-    } else {
-      const double *zi = s->z + (int64_t)s->train[i] * r;
-      v = s->theta[r];
-      for (int j = 0; j < r; j++) v += zi[j] * s->theta[j];
-    }
-    s->f[i] = users_offset(s, s->train[i]) + v;
-    loss += users_softplus(users_label(s, s->train[i]) ? -s->f[i] : s->f[i]);
-  }
-  for (int j = 0; !s->kernel && j < r; j++) penalty += lambda * s->theta[j] * s->theta[j];
-  if (!s->kernel) penalty += lambda0 * s->theta[r] * s->theta[r];
-  return loss + penalty / 2;
-}
-
-/* step = (Newton's next theta) - theta, primal: H step = -gradient. 0 when H is not positive. */
-KK_CLONES static int users_step_primal(solver *s, double lambda, double lambda0) {
-  int r = s->r, q = r + 1;
-  memset(s->system, 0, (size_t)q * (size_t)q * sizeof(double));
-  for (int j = 0; j < q; j++) {
-    s->system[(int64_t)j * q + j] = j < r ? lambda : lambda0;
-    s->step[j] = -(j < r ? lambda : lambda0) * s->theta[j];
-  }
-  for (int i = 0; i < s->nt; i++) {
-    const double *zi = s->z + (int64_t)s->train[i] * r;
-    double p = users_sigmoid(s->f[i]), w = p * (1 - p), g = users_label(s, s->train[i]) - p;
-    for (int a = 0; a < r; a++) {
-      double *row = s->system + (int64_t)a * q, c = w * zi[a];
-      for (int b = a; b < r; b++) row[b] += c * zi[b];
-      row[r] += c;
-      s->step[a] += g * zi[a];
-    }
-    s->system[(int64_t)r * q + r] += w;
-    s->step[r] += g;
-  }
-  if (kk_chol(s->system, q)) return 0;
-  kk_chol_solve(s->system, q, s->step);
-  return 1;
-}
-
-/* The same in the kernel form: with a = theta, f - offset = K a. */
-static int users_step_kernel(solver *s) {
-  int nt = s->nt;
-  for (int i = 0; i < nt; i++) {
-    double p = users_sigmoid(s->f[i]), w = p * (1 - p);
-    s->weight[i] = sqrt(w);
-    s->grad[i] = w * (s->f[i] - users_offset(s, s->train[i])) + users_label(s, s->train[i]) - p;
-  }
-  for (int i = 0; i < nt; i++) {
-    const double *ki = s->k + (int64_t)i * nt;
-    double *bi = s->system + (int64_t)i * nt, v = 0;
-    for (int j = 0; j < nt; j++) v += ki[j] * s->grad[j];
-    s->mid[i] = s->weight[i] * v;
-    for (int j = i; j < nt; j++) bi[j] = s->weight[i] * ki[j] * s->weight[j];
-    bi[i] += 1;
-  }
-  if (kk_chol(s->system, nt)) return 0;
-  kk_chol_solve(s->system, nt, s->mid);
-  for (int i = 0; i < nt; i++) s->step[i] = s->grad[i] - s->weight[i] * s->mid[i] - s->theta[i];
-  return 1;
-}
-
-/* Newton with halving from the present theta. */
-static void users_solve(solver *s, double lambda, double lambda0) {
-  int q = s->kernel ? s->nt : s->r + 1;
-  for (int i = 0; s->kernel && i < s->nt; i++)
-    for (int j = 0; j < s->nt; j++)
-      s->k[(int64_t)i * s->nt + j] = s->gram[(int64_t)s->train[i] * s->m + s->train[j]] / lambda + 1 / lambda0;
-  double best = users_objective(s, lambda, lambda0);
-  for (int iter = 0; iter < 60; iter++) {
-    if (!(s->kernel ? users_step_kernel(s) : users_step_primal(s, lambda, lambda0))) return;
-    double before = best, scale = 1;
-    for (int j = 0; j < q; j++) s->theta[j] += s->step[j];
-    best = users_objective(s, lambda, lambda0);
-    for (int half = 0; best > before && half < 30; half++) {
-      scale /= 2;
-      for (int j = 0; j < q; j++) s->theta[j] -= scale * s->step[j];
-      best = users_objective(s, lambda, lambda0);
-    }
-    if (before - best <= 1e-11 * (1 + fabs(best))) return;
-  }
-}
-
-static double users_predict(const solver *s, int i, double lambda, double lambda0) {
-  double v = users_offset(s, i);
-  if (s->kernel) {
-    const double *gi = s->gram + (int64_t)i * s->m;
-    for (int j = 0; j < s->nt; j++) v += (gi[s->train[j]] / lambda + 1 / lambda0) * s->theta[j];
-    return v;
-  }
-  const double *zi = s->z + (int64_t)i * s->r;
-  for (int j = 0; j < s->r; j++) v += zi[j] * s->theta[j];
-  return v + s->theta[s->r];
-}
-
-static void users_start(solver *s) {
-  int q = s->kernel ? s->nt : s->r + 1;
-  memset(s->theta, 0, (size_t)q * sizeof(double));
 }
 
 /* ---- all persons */
@@ -276,45 +144,88 @@ typedef struct cross {
   const kk_users *u;
   const double *lambda;
   int nlambda;
-  double lambda0, *logit, *loss, *db;
+  double lambda0, *logit, *loss, *db;   /* logit, loss NULL: no folds; db NULL: no heads (at lambda[0]) */
   float *dw;
-  int64_t r;
+  int64_t d;
   kk_slots slots;
 } cross;
 
-static void users_cross_one(const cross *c, int64_t k, char *mem) {
+static double users_softplus(double v) { return v > 0 ? v + log1p(exp(-v)) : log1p(exp(v)); }
+
+/* Logits in f, with the rows that are on; begun: this fold has had another lambda. */
+static void users_solve(kk_person *s, const cross *c, double lambda, int begun) {
+  switch (c->u->rung) {
+    case KK_RUNG_FIRTH:
+    case KK_RUNG_FLIC:
+      if (!begun) kk_solve_firth(s, c->u->rung == KK_RUNG_FLIC);
+      return;
+    case KK_RUNG_PROTO:
+      if (!begun) kk_solve_proto_begin(s);
+      kk_solve_proto(s, lambda, c->lambda0);
+      return;
+    case KK_RUNG_RIDGE: kk_solve_map(s, lambda, c->lambda0, 1); return;
+    case KK_RUNG_MAP: kk_solve_map(s, lambda, c->lambda0, 60); return;
+  }
+}
+
+/* v and c of z become what to add to w and b of x. */
+static void users_write_head(kk_person *s, const cross *c) {
   const kk_users *u = c->u;
-  solver s;
-  double *loss = c->loss + k * c->nlambda;
-  for (int l = 0; l < c->nlambda; l++) loss[l] = 0;
-  if (u->take && !u->take[k]) return;
-  if (!kk_users_one_class(u, k)) {
-    users_open(&s, u, k, c->r, mem);
-    for (int fold = 0; fold < u->folds[k]; fold++) {
-      s.nt = 0;
-      for (int i = 0; i < s.m; i++)
-        if (u->fold[s.row[i]] != fold) s.train[s.nt++] = i;
-      users_start(&s);
-      for (int l = 0; l < c->nlambda; l++) {          /* from strong to weak: each starts at the one before */
-        users_solve(&s, c->lambda[l], c->lambda0);
-        for (int i = 0; i < s.m; i++)
-          if (u->fold[s.row[i]] == fold) c->logit[l * u->n + s.row[i]] = users_predict(&s, i, c->lambda[l], c->lambda0);
-      }
+  float *dw = c->dw ? c->dw + s->who * u->d : NULL;
+  double shift = 0;
+  if (u->rung == KK_RUNG_MAP || u->rung == KK_RUNG_RIDGE) kk_solve_weights(s, c->lambda[0], c->lambda0);
+  for (int64_t j = 0; dw && j < u->d; j++) {
+    double v = j < s->d ? s->v[j] / u->scale : 0;
+    dw[j] = (float)v;
+    shift += v * u->mean[j];
+  }
+  c->db[s->who] = s->c - shift;
+}
+
+/* Every fold at every lambda, from strong to weak: each starts at the one before, the first at the general head: a
+** start from another fold's solution would bring in the labels held out here, if only in the last bits. */
+static void users_cross_folds(kk_person *s, const cross *c) {
+  const kk_users *u = c->u;
+  for (int fold = 0; fold < u->folds[s->who]; fold++) {
+    kk_person_fold(s, fold);
+    memset(s->a, 0, (size_t)s->wide * sizeof *s->a);
+    for (int l = 0; l < c->nlambda; l++) {
+      users_solve(s, c, c->lambda[l], l);
+      for (int i = 0; i < s->m; i++)
+        if (!(s->on[i] > 0)) c->logit[l * u->n + s->row[i]] = s->f[i];
     }
   }
-  for (int64_t i = u->start[k]; i < u->start[k + 1]; i++)
+}
+
+static void users_one(const cross *c, int64_t k, char *mem) {
+  const kk_users *u = c->u;
+  const int both = !kk_users_one_class(u, k), folds = c->logit && (!u->take || u->take[k]);
+  kk_person s;
+  if (c->dw) memset(c->dw + k * u->d, 0, (size_t)u->d * sizeof *c->dw);
+  if (c->db) c->db[k] = 0;
+  for (int l = 0; c->loss && l < c->nlambda; l++) c->loss[k * c->nlambda + l] = 0;
+  if (!both && !folds) return;
+  if (both && (folds || c->db)) {
+    kk_person_open(&s, u, k, c->d, mem);
+    if (c->db) {
+      users_solve(&s, c, c->lambda[0], 0);
+      users_write_head(&s, c);
+    }
+    if (folds) users_cross_folds(&s, c);
+  }
+  for (int64_t i = u->start[k]; folds && i < u->start[k + 1]; i++)
     for (int l = 0; l < c->nlambda; l++) {
       int64_t row = u->row[i];
       double *v = &c->logit[l * u->n + row];
-      if (kk_users_one_class(u, k)) *v = u->offset[row];
-      loss[l] += users_softplus(u->label[row] ? -*v : *v);
+      if (!both) *v = u->offset[row];
+      c->loss[k * c->nlambda + l] += users_softplus(u->label[row] ? -*v : *v);
     }
 }
 
-static void users_cross_chunk(void *arg, int64_t begin, int64_t end) {
+static void users_chunk(void *arg, int64_t begin, int64_t end) {
   cross *c = arg;
   char *mem = kk_slots_take(&c->slots);
-  for (int64_t k = begin; k < end && !kk_stop_requested(); k++) users_cross_one(c, k, mem);
+  for (int64_t k = begin; k < end && !kk_stop_requested(); k++) users_one(c, k, mem);
   kk_slots_give(&c->slots, mem);
 }
 
@@ -325,20 +236,54 @@ static kk_status users_check_lambda(double lambda, double lambda0, kk_err *e) {
   return KK_OK;
 }
 
-kk_status kk_users_cross(const kk_users *u, const double *lambda, int nlambda, double lambda0, double *logit,
-                         double *loss, kk_err *e) {
-  cross c = {.u = u, .lambda = lambda, .nlambda = nlambda, .lambda0 = lambda0, .logit = logit, .loss = loss};
+static kk_status users_run(cross c, kk_err *e) {
   kk_status st = KK_OK;
-  for (int l = 0; l < nlambda && !st; l++) {
-    st = users_check_lambda(lambda[l], lambda0, e);
-    if (isfinite(lambda[l])) c.r = u->d;
+  const int all = c.u->rung == KK_RUNG_FIRTH || c.u->rung == KK_RUNG_FLIC;
+  for (int l = 0; l < c.nlambda && !st; l++) {
+    st = users_check_lambda(c.lambda[l], c.lambda0, e);
+    if (isfinite(c.lambda[l]) || all) c.d = c.u->d;
   }
   if (st) return st;
-  st = kk_slots_new(&c.slots, users_scratch(u, c.r), e, "users");
+  if (all && c.d > 64)
+    return kk_fail(e, KK_EARG, "users: Firth's likelihood of %lld features, expected 64 at most", (long long)c.d);
+  st = kk_slots_new(&c.slots, kk_person_bytes(c.u, c.d), e, "users");
   if (st) return st;
-  kk_pool_for(u->nuser, 1, users_cross_chunk, &c);
+  kk_pool_for(c.u->nuser, 1, users_chunk, &c);
   kk_slots_free(&c.slots);
   return kk_stop_check(e, "users");
+}
+
+kk_status kk_users_cross(const kk_users *u, const double *lambda, int nlambda, double lambda0, double *logit,
+                         double *loss, kk_err *e) {
+  return users_run((cross){.u = u, .lambda = lambda, .nlambda = nlambda, .lambda0 = lambda0, .logit = logit, .loss = loss}, e);
+}
+
+kk_status kk_users_fit(const kk_users *u, double lambda, double lambda0, float *dw, double *db, kk_err *e) {
+  return users_run((cross){.u = u, .lambda = &lambda, .nlambda = 1, .lambda0 = lambda0, .dw = dw, .db = db}, e);
+}
+
+kk_status kk_users_both(const kk_users *u, double lambda, double lambda0, double *logit, double *loss, float *dw,
+                        double *db, kk_err *e) {
+  return users_run((cross){.u = u, .lambda = &lambda, .nlambda = 1, .lambda0 = lambda0, .logit = logit, .loss = loss,
+                           .dw = dw, .db = db}, e);
+}
+
+enum { BLOCK = 64 };
+
+/* Persons b0 .. b1-1: the losses of the others are summed anew, not total - own: exactly free of the person. What lies
+** outside the block is summed once for all of it. */
+static void users_choose_block(const double *loss, int64_t nuser, int nlambda, int64_t b0, int64_t b1, int *best) {
+  double least[BLOCK];
+  for (int64_t k = b0; k < b1; k++) best[k] = 0, least[k - b0] = INFINITY;
+  for (int l = 0; l < nlambda; l++) {
+    double outside = 0;
+    for (int64_t k = 0; k < nuser; k++) outside += k < b0 || k >= b1 ? loss[k * nlambda + l] : 0;
+    for (int64_t k = b0; k < b1; k++) {
+      double others = outside;
+      for (int64_t j = b0; j < b1; j++) others += j == k ? 0 : loss[j * nlambda + l];
+      if (others < least[k - b0]) least[k - b0] = others, best[k] = l;
+    }
+  }
 }
 
 int kk_users_choose(const double *loss, int64_t nuser, int nlambda, int *best) {
@@ -350,56 +295,6 @@ int kk_users_choose(const double *loss, int64_t nuser, int nlambda, int *best) {
     if (total < least) least = total, top = l;
   }
   if (!best) return top;
-  for (int64_t k = 0; k < nuser; k++) {
-    best[k] = 0;
-    least = INFINITY;
-    for (int l = 0; l < nlambda; l++) {
-      double others = 0;                   /* summed anew, not total - own: exactly free of the person */
-      for (int64_t other = 0; other < nuser; other++) others += other == k ? 0 : loss[other * nlambda + l];
-      if (others < least) least = others, best[k] = l;
-    }
-  }
+  for (int64_t b = 0; b < nuser; b += BLOCK) users_choose_block(loss, nuser, nlambda, b, b + BLOCK < nuser ? b + BLOCK : nuser, best);
   return top;
-}
-
-static void users_fit_one(const cross *c, int64_t k, char *mem) {
-  const kk_users *u = c->u;
-  solver s;
-  double lambda = c->lambda[0], shift = 0;
-  float *dw = c->dw ? c->dw + k * u->d : NULL;
-  for (int64_t j = 0; dw && j < u->d; j++) dw[j] = 0;
-  c->db[k] = 0;
-  if (kk_users_one_class(u, k)) return;
-  users_open(&s, u, k, c->r, mem);
-  for (s.nt = 0; s.nt < s.m; s.nt++) s.train[s.nt] = s.nt;
-  users_start(&s);
-  users_solve(&s, lambda, c->lambda0);
-  for (int i = 0; s.kernel && i < s.m; i++) c->db[k] += s.theta[i] / c->lambda0;
-  if (!s.kernel) c->db[k] = s.theta[s.r];
-  for (int64_t j = 0; dw && c->r && j < u->d; j++) {
-    double v = 0;
-    for (int i = 0; s.kernel && i < s.m; i++)
-      v += s.theta[i] / lambda * (u->x[s.row[i] * u->d + j] - u->mean[j]) / u->scale;
-    if (!s.kernel) v = s.theta[j];
-    dw[j] = (float)(v / u->scale);
-    shift += v / u->scale * u->mean[j];
-  }
-  c->db[k] -= shift;
-}
-
-static void users_fit_chunk(void *arg, int64_t begin, int64_t end) {
-  cross *c = arg;
-  char *mem = kk_slots_take(&c->slots);
-  for (int64_t k = begin; k < end && !kk_stop_requested(); k++) users_fit_one(c, k, mem);
-  kk_slots_give(&c->slots, mem);
-}
-
-kk_status kk_users_fit(const kk_users *u, double lambda, double lambda0, float *dw, double *db, kk_err *e) {
-  cross c = {.u = u, .lambda = &lambda, .lambda0 = lambda0, .dw = dw, .db = db, .r = isfinite(lambda) ? u->d : 0};
-  kk_status st = users_check_lambda(lambda, lambda0, e);
-  if (!st) st = kk_slots_new(&c.slots, users_scratch(u, c.r), e, "users");
-  if (st) return st;
-  kk_pool_for(u->nuser, 1, users_fit_chunk, &c);
-  kk_slots_free(&c.slots);
-  return kk_stop_check(e, "users");
 }

@@ -1,12 +1,16 @@
 /* heads.h -- one small logistic head a person on a frozen encoder, shrunk toward the general head.
 **
 ** Person u with rows i: logit_i = offset_i + v.z_i + c, where offset is the general head's logit and
-** z the features, centred and divided by one number so that their mean squared norm is 1. Fitted is
-**   min over v, c of  sum_i log(1 + exp(-s_i logit_i)) + lambda/2 |v|^2 + lambda0/2 c^2,  s_i = +-1,
-** the MAP estimate under v ~ N(0, I/lambda): the general head is the prior mean, and 1/sqrt(lambda) is how
-** many logits a person's taste typically differs from it. lambda = INFINITY fits c alone.
-** Newton's method; in the n x n kernel form (Rasmussen and Williams 2006, algorithm 3.1) when there are
-** more features than rows. Persons are solved in parallel; bits do not depend on the thread count. */
+** z the features, centred and divided by one number so that their mean squared norm is 1. A rung says how v and c
+** are found; the general head is the prior mean of all of them:
+**   MAP    min sum_i log(1 + exp(-s_i logit_i)) + lambda/2 |v|^2 + lambda0/2 c^2, s_i = +-1: the posterior mode under
+**          v ~ N(0, I/lambda); 1/sqrt(lambda) is how many logits a person's taste typically differs. INFINITY: c alone.
+**   RIDGE  one Newton step toward it from the general head: weighted least squares, in closed form.
+**   FIRTH  no penalty but Jeffreys' prior (Firth 1993): for very few features, or none (d = 0: c alone).
+**   FLIC   the same, then c anew by maximum likelihood (Puhr et al. 2017): mean probability = share of class 1.
+**   PROTO  v = (e1 - e0) / lambda, e the distance of the person's class mean from that of all others, each pulled to 0
+**          by `pseudo` rows; c as in MAP.
+** Persons are solved in parallel; bits do not depend on the thread count. */
 #ifndef KK_HEADS_H
 #define KK_HEADS_H
 
@@ -14,6 +18,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
+
+typedef enum kk_rung { KK_RUNG_MAP, KK_RUNG_RIDGE, KK_RUNG_FIRTH, KK_RUNG_FLIC, KK_RUNG_PROTO } kk_rung;
 
 typedef struct kk_users {
   int64_t n, d, nuser, widest;   /* rows, features, persons, rows of the busiest person */
@@ -24,8 +30,11 @@ typedef struct kk_users {
   int32_t *fold;                 /* [N] 0-based, stratified within a person */
   int32_t *folds;                /* [U] folds of person u: no more than rows */
   int64_t *positives;            /* [U] */
-  double *mean, scale;           /* [D]; z = (x - mean) / scale */
+  double *mean, *mean1, scale;   /* [D]; z = (x - mean) / scale; mean1: of the rows of class 1 */
+  int64_t n1;                    /* rows of class 1 */
   const uint8_t *take;           /* [U] kk_users_cross works on these persons; NULL = all. Borrowed. */
+  kk_rung rung;                  /* MAP unless the caller says otherwise */
+  double pseudo;                 /* PROTO: rows that pull a class mean to that of the others (4) */
   void *block;
   size_t bytes;
 } kk_users;
@@ -47,10 +56,14 @@ kk_status kk_users_cross(const kk_users *u, const double *lambda, int nlambda, d
 int kk_users_choose(const double *loss, int64_t nuser, int nlambda, int *best);
 /* Out-of-fold logits [N] of everybody at lambda_of [U]. The grid is searched on at most `sample` persons
 ** (evenly spread; 0 = all) who have both classes: each of them gets the lambda that the others of the sample
-** chose, everybody else the one that the sample chose. total [nlambda]: mean log-loss over the sample. */
+** chose, everybody else the one that the sample chose. total [nlambda]: mean log-loss over the sample.
+** dw, db: kk_users_fit at the sample's choice in the same pass, unless db is NULL. */
 kk_status kk_users_tune(kk_users *u, const double *lambda, int nlambda, double lambda0, int64_t sample, double *logit,
-                        double *lambda_of, double *total, int *top, kk_err *e);
-/* Heads on all rows: what to add to the general w [U,D] and b [U], in units of x. */
+                        double *lambda_of, double *total, int *top, float *dw, double *db, kk_err *e);
+/* Heads on all rows: what to add to the general w [U,D] and b [U], in units of x. dw may be NULL. */
 kk_status kk_users_fit(const kk_users *u, double lambda, double lambda0, float *dw, double *db, kk_err *e);
+/* Both at one lambda. */
+kk_status kk_users_both(const kk_users *u, double lambda, double lambda0, double *logit, double *loss, float *dw,
+                        double *db, kk_err *e);
 
 #endif

@@ -37,7 +37,15 @@ static int tune_choose(const kk_users *u, const uint8_t *take, int nlambda, cons
 
 static kk_status tune_run(kk_users *u, const double *lambda, int nlambda, double lambda0, int64_t sample,
                           double *logit, double *grid, double *loss, uint8_t *take, int *best, double *total, int *top,
-                          kk_err *e) {
+                          float *dw, double *db, kk_err *e) {
+  if (nlambda == 1) {                       /* nothing to choose: everybody in one pass */
+    kk_status one = db ? kk_users_both(u, lambda[0], lambda0, logit, loss, dw, db, e)
+                       : kk_users_cross(u, lambda, 1, lambda0, logit, loss, e);
+    for (int64_t k = 0; k < u->nuser; k++) take[k] = !kk_users_one_class(u, k);
+    for (int64_t k = 0; k < u->nuser; k++) loss[k] = take[k] ? loss[k] : 0;
+    *top = tune_choose(u, take, 1, loss, best, total);
+    return one;
+  }
   tune_mark(u, sample, take);
   u->take = take;
   kk_status st = kk_users_cross(u, lambda, nlambda, lambda0, grid, loss, e);
@@ -49,18 +57,20 @@ static kk_status tune_run(kk_users *u, const double *lambda, int nlambda, double
       logit[row] = take[k] ? grid[best[k] * u->n + row] : u->offset[row];
     }
   for (int64_t k = 0; k < u->nuser; k++) take[k] = !take[k] && !kk_users_one_class(u, k);
-  return kk_users_cross(u, lambda + *top, 1, lambda0, logit, loss, e);   /* the rest, at the sample's choice */
+  /* the rest, at the sample's choice, and the heads of all of them */
+  return db ? kk_users_both(u, lambda[*top], lambda0, logit, loss, dw, db, e)
+            : kk_users_cross(u, lambda + *top, 1, lambda0, logit, loss, e);
 }
 
 kk_status kk_users_tune(kk_users *u, const double *lambda, int nlambda, double lambda0, int64_t sample, double *logit,
-                        double *lambda_of, double *total, int *top, kk_err *e) {
+                        double *lambda_of, double *total, int *top, float *dw, double *db, kk_err *e) {
   size_t grid = (size_t)u->n * (size_t)nlambda * sizeof(double), users = (size_t)u->nuser;
   size_t loss = users * (size_t)nlambda * sizeof(double), bytes = grid + loss + users * (sizeof(int) + 1);
   char *p = kk_alloc(bytes);
   if (!p) return kk_fail(e, KK_ENOMEM, "users: no memory for %d penalties of %lld rows", nlambda, (long long)u->n);
   int *best = (int *)(p + grid + loss);
   kk_status st = tune_run(u, lambda, nlambda, lambda0, sample, logit, (double *)p, (double *)(p + grid),
-                          (uint8_t *)(best + u->nuser), best, total, top, e);
+                          (uint8_t *)(best + u->nuser), best, total, top, dw, db, e);
   u->take = NULL;
   for (int64_t k = 0; !st && k < u->nuser; k++) lambda_of[k] = lambda[best[k]];
   kk_free(p, bytes);

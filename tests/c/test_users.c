@@ -148,12 +148,12 @@ static void tuning_on_a_sample_leaves_each_person_out(void **state) {
   assert_int_equal(kk_users_cross(&u, grid, L, .5, logit, loss, &err), KK_OK);
   memset(loss + 7 * L, 0, L * sizeof *loss);          /* one class: no say */
   int want = kk_users_choose(loss, U, L, best);
-  assert_int_equal(kk_users_tune(&u, grid, L, .5, 0, tuned, of, total, &top, &err), KK_OK);
+  assert_int_equal(kk_users_tune(&u, grid, L, .5, 0, tuned, of, total, &top, NULL, NULL, &err), KK_OK);
   assert_int_equal(top, want);
   for (int i = 0; i < N; i++)
     if (user[i] != 7) assert_true(of[user[i]] == grid[best[user[i]]] && tuned[i] == logit[best[user[i]] * N + i]);
     else assert_true(tuned[i] == offset[i]);
-  assert_int_equal(kk_users_tune(&u, grid, L, .5, 10, tuned, of, total, &top, &err), KK_OK);
+  assert_int_equal(kk_users_tune(&u, grid, L, .5, 10, tuned, of, total, &top, NULL, NULL, &err), KK_OK);
   for (int i = 0; i < N; i++) {                       /* the solver's start differs, not its end */
     int l = 0;
     while (grid[l] != of[user[i]]) l++;
