@@ -26,16 +26,16 @@ static kk_status users_check(int64_t n, int64_t d, const uint8_t *label, const i
 
 enum { PART = 2048 };       /* rows of a partial sum: fixed, so that bits do not depend on threads */
 
-/* Sums of x - x[0], of its squares, and of the rows of class 1, part by part. */
+/* Sums of x - x[0] over the rows of class 0, of its squares over all, and over the rows of class 1, part by part. */
 typedef struct sums_job { const kk_users *u; double *part; } sums_job;
 
-KK_CLONES static void users_add(const float *restrict x, const float *restrict first, int64_t d, double one,
-                                double *restrict sum, double *restrict square, double *restrict sum1) {
+/* Two rows of one class at a time (the last may be one: both = 0). */
+KK_CLONES static void users_add(const float *restrict x, const float *restrict y, const float *restrict first, int64_t d,
+                                double both, double *restrict sum, double *restrict square) {
   for (int64_t j = 0; j < d; j++) {
-    double v = (double)x[j] - (double)first[j];
-    sum[j] += v;
-    square[j] += v * v;
-    sum1[j] += one * v;
+    double v = (double)x[j] - (double)first[j], w = both * ((double)y[j] - (double)first[j]);
+    sum[j] += v + w;
+    square[j] += v * v + w * w;
   }
 }
 
@@ -44,8 +44,15 @@ static void users_sums(void *arg, int64_t begin, int64_t end) {
   const kk_users *u = job->u;
   double *sum = job->part + begin / PART * 3 * u->d;
   memset(sum, 0, (size_t)(3 * u->d) * sizeof *sum);
-  for (int64_t i = begin; i < end; i++)
-    users_add(u->x + i * u->d, u->x, u->d, u->label[i], sum, sum + u->d, sum + 2 * u->d);
+  int64_t waiting[2] = {-1, -1};
+  for (int64_t i = begin; i < end; i++) {
+    int64_t *w = &waiting[u->label[i]];
+    if (*w >= 0) users_add(u->x + *w * u->d, u->x + i * u->d, u->x, u->d, 1, u->label[i] ? sum + 2 * u->d : sum, sum + u->d);
+    *w = *w >= 0 ? -1 : i;
+  }
+  for (int c = 0; c < 2; c++)
+    if (waiting[c] >= 0)
+      users_add(u->x + waiting[c] * u->d, u->x, u->x, u->d, 0, c ? sum + 2 * u->d : sum, sum + u->d);
 }
 
 static kk_status users_bad_feature(const kk_users *u, const int32_t *user, kk_err *e) {
@@ -70,7 +77,7 @@ static kk_status users_scale(kk_users *u, const int32_t *user, kk_err *e) {
   for (int64_t p = 1; p < parts; p++)
     for (int64_t j = 0; j < 3 * d; j++) job.part[j] += job.part[p * 3 * d + j];
   for (int64_t j = 0; j < d; j++) {
-    double m = job.part[j] / (double)u->n;
+    double m = (job.part[j] + job.part[2 * d + j]) / (double)u->n;
     square += job.part[d + j] - m * m * (double)u->n;
     u->mean[j] = (double)u->x[j] + m;
     u->mean1[j] = u->n1 ? (double)u->x[j] + job.part[2 * d + j] / (double)u->n1 : u->mean[j];
@@ -197,6 +204,16 @@ static void users_cross_folds(kk_person *s, const cross *c) {
   }
 }
 
+/* Summed log-loss of the held-out logits at every lambda. */
+static void users_cross_losses(kk_person *s, const cross *c) {
+  for (int i = s->m; i < s->wide; i++) s->g[i] = -INFINITY;
+  for (int l = 0; l < c->nlambda; l++) {
+    const double *logit = c->logit + l * c->u->n;
+    for (int i = 0; i < s->m; i++) s->g[i] = s->y[i] > 0 ? -logit[s->row[i]] : logit[s->row[i]];
+    c->loss[s->who * c->nlambda + l] = kk_person_softplus(s->g, s->q, s->wide);
+  }
+}
+
 static void users_one(const cross *c, int64_t k, char *mem) {
   const kk_users *u = c->u;
   const int both = !kk_users_one_class(u, k), folds = c->logit && (!u->take || u->take[k]);
@@ -213,12 +230,12 @@ static void users_one(const cross *c, int64_t k, char *mem) {
     }
     if (folds) users_cross_folds(&s, c);
   }
-  for (int64_t i = u->start[k]; folds && i < u->start[k + 1]; i++)
+  if (folds && both) users_cross_losses(&s, c);
+  for (int64_t i = u->start[k]; folds && !both && i < u->start[k + 1]; i++)
     for (int l = 0; l < c->nlambda; l++) {
       int64_t row = u->row[i];
-      double *v = &c->logit[l * u->n + row];
-      if (!both) *v = u->offset[row];
-      c->loss[k * c->nlambda + l] += users_softplus(u->label[row] ? -*v : *v);
+      double v = c->logit[l * u->n + row] = u->offset[row];
+      c->loss[k * c->nlambda + l] += users_softplus(u->label[row] ? -v : v);
     }
 }
 

@@ -2,6 +2,7 @@
 ** they came; everything that adds over rows or features in a solver is double. */
 #include "users/person.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/clones.h"
@@ -203,3 +204,25 @@ KK_CLONES static void person_sigmoids(const double *restrict f, double *restrict
 }
 
 void kk_person_sigmoid(const kk_person *s, const double *f, double *p) { person_sigmoids(f, p, s->wide); }
+
+KK_CLONES static void person_tails(const double *restrict v, double *restrict e, int64_t wide) {
+  for (int64_t i = 0; i < wide; i++) e[i] = 1 + person_exp(v[i] > 0 ? -v[i] : v[i]);
+}
+
+/* log(1 + e^v) = max(v, 0) + log(1 + e^-|v|); the logs of up to 512 factors, none above 2, are one log of their product. */
+double kk_person_softplus(const double *v, double *e, int64_t wide) {
+  double sum = 0;
+  person_tails(v, e, wide);
+  for (int64_t from = 0; from < wide; from += 512) {
+    double product[8] = {1, 1, 1, 1, 1, 1, 1, 1}, linear[8] = {0}, all = 1;
+    int64_t to = from + 512 < wide ? from + 512 : wide;
+    for (int64_t i = from; i < to; i += 8)
+      for (int l = 0; l < 8; l++) {
+        product[l] *= e[i + l];
+        linear[l] += v[i + l] > 0 ? v[i + l] : 0;
+      }
+    for (int l = 0; l < 8; l++) all *= product[l], sum += linear[l];
+    sum += log(all);
+  }
+  return sum;
+}

@@ -32,6 +32,8 @@ void kk_person_back(const kk_person *s, const double *v, double *t);
 /* out = (z z'/lambda + 1/lambda0) v */
 void kk_person_kernel(const kk_person *s, double lambda, double lambda0, const double *v, double *out);
 void kk_person_sigmoid(const kk_person *s, const double *f, double *p);
+/* Sum of log(1 + exp(v)) over wide values, a multiple of 16; e: scratch [wide]. -INFINITY counts as nothing. */
+double kk_person_softplus(const double *v, double *e, int64_t wide);
 static inline double kk_person_dot(const double *a, const double *b, int64_t wide) {   /* wide: a multiple of 8 */
   double sum[8] = {0};
   for (int64_t i = 0; i < wide; i += 8)

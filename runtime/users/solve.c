@@ -8,22 +8,22 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clones.h"
 #include "users/person.h"
-
-static double solve_softplus(double v) { return v > 0 ? v + log1p(exp(-v)) : log1p(exp(v)); }
 
 /* At logits f + t kd and dual a + t step. */
 static double solve_objective(const kk_person *s, double t) {
   double sum = 0;
-  for (int i = 0; i < s->m; i++) {
+  for (int i = 0; i < s->wide; i++) {
     double f = s->f[i] + t * s->kd[i];
-    if (s->on[i] > 0) sum += solve_softplus(s->y[i] > 0 ? -f : f) + (s->a[i] + t * s->s[i]) * (f - s->offset[i]) / 2;
+    s->g[i] = s->on[i] > 0 ? (s->y[i] > 0 ? -f : f) : -INFINITY;
+    sum += s->on[i] * (s->a[i] + t * s->s[i]) * (f - s->offset[i]) / 2;
   }
-  return sum;
+  return sum + kk_person_softplus(s->g, s->q, s->wide);
 }
 
 /* s = B^-1 b for b in g, to the relative residual eps; ks = K W^1/2 s on the way. */
-static void solve_cg(kk_person *s, double lambda, double lambda0, double eps) {
+KK_CLONES static void solve_cg(kk_person *s, double lambda, double lambda0, double eps) {
   const int wide = s->wide;
   double *restrict x = s->s, *restrict res = s->g, *restrict dir = s->dir, *restrict kv = s->kv, *restrict ks = s->ks;
   memset(x, 0, (size_t)wide * sizeof *x);
@@ -57,14 +57,14 @@ static double solve_length(const kk_person *s) {
   return t;
 }
 
-static double solve_residual(kk_person *s) {
+KK_CLONES static double solve_residual(kk_person *s) {
   double most = 0;
   kk_person_sigmoid(s, s->f, s->p);
   for (int i = 0; i < s->wide; i++) {
     s->r[i] = s->on[i] * (s->y[i] - s->p[i]) - s->a[i];
     s->w[i] = sqrt(s->on[i] * s->p[i] * (1 - s->p[i]));
   }
-  for (int i = 0; i < s->m; i++) most = fmax(most, fabs(s->r[i]));
+  for (int i = 0; i < s->m; i++) most = fabs(s->r[i]) > most ? fabs(s->r[i]) : most;
   return most;
 }
 
