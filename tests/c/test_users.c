@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "eval/persons.h"
 #include "tensor/random.h"
 #include "users/dense.h"
 #include "users/heads.h"
@@ -258,6 +259,205 @@ static void bad_rows_and_refused_memory_leave_nothing(void **state) {
   assert_int_equal(kk_mem_live(), before);
 }
 
+/* ---- the other rungs, against plain formulas */
+
+/* min sum w (t - offset-free f)^2 is one Newton step from the general head: normal equations with a Cholesky factor. */
+static void ridge_is_one_newton_step_from_the_general_head(void **state) {
+  (void)state;
+  for (int big = 0; big < 2; big++) {
+    const int d = big ? D : 16, q = d + 1;
+    static double h[(D + 1) * (D + 1)], g[D + 1];
+    kk_users u;
+    simulate(d, 1, .5);
+    assert_int_equal(kk_users_new(&u, x, N, d, label, user, U, offset, 5, 1, &err), KK_OK);
+    u.rung = KK_RUNG_RIDGE;
+    assert_int_equal(kk_users_fit(&u, 2, .5, dw, db, &err), KK_OK);
+    for (int k = 3; k < U; k += 17) {
+      memset(h, 0, sizeof h);
+      memset(g, 0, sizeof g);
+      for (int j = 0; j < q; j++) h[j * q + j] = j < d ? 2 : .5;
+      for (int i = k; i < N; i += U) {
+        double p = 1 / (1 + exp(-offset[i])), z[D + 1];
+        for (int j = 0; j < d; j++) z[j] = ((double)x[i * d + j] - u.mean[j]) / u.scale;
+        z[d] = 1;
+        for (int a = 0; a < q; a++) {
+          g[a] += (label[i] - p) * z[a];
+          for (int b = a; b < q; b++) h[a * q + b] += p * (1 - p) * z[a] * z[b];
+        }
+      }
+      assert_int_equal(kk_chol(h, q), 0);
+      kk_chol_solve(h, q, g);
+      double c = db[k];
+      for (int j = 0; j < d; j++) {
+        assert_true(fabs(g[j] / u.scale - (double)dw[k * d + j]) < 2e-4 * (1 + fabs(g[j] / u.scale)));
+        c += (double)dw[k * d + j] * u.mean[j];
+      }
+      assert_true(fabs(c - g[d]) < 1e-4);
+    }
+    kk_users_free(&u);
+  }
+}
+
+/* Without offset and features Firth's estimate is (k + 1/2) / (n + 1), and FLIC's the share itself. */
+static void firth_intercept_adds_half_a_row_and_flic_takes_it_back(void **state) {
+  (void)state;
+  kk_users u;
+  simulate(16, 1, 1);
+  assert_int_equal(kk_users_new(&u, NULL, N, 0, label, user, U, zero, 5, 1, &err), KK_OK);
+  for (int flic = 0; flic < 2; flic++) {
+    u.rung = flic ? KK_RUNG_FLIC : KK_RUNG_FIRTH;
+    assert_int_equal(kk_users_fit(&u, 1, 1, NULL, db, &err), KK_OK);
+    for (int k = 0; k < U; k++) {
+      double n = (double)(u.start[k + 1] - u.start[k]), ones = (double)u.positives[k];
+      double want = flic ? ones / n : (ones + .5) / (n + 1);
+      assert_true(fabs(1 / (1 + exp(-db[k])) - want) < 1e-9);
+    }
+  }
+  kk_users_free(&u);
+}
+
+/* A class of its own side of a line: maximum likelihood does not exist, Firth's estimate does. */
+static void firth_is_finite_where_classes_are_separated(void **state) {
+  (void)state;
+  static float z[40];
+  static double none[40];
+  static uint8_t y[40];
+  static int32_t who[40];
+  float w[1];
+  double b[1];
+  for (int i = 0; i < 40; i++) z[i] = (float)i - 20, y[i] = i >= 36, none[i] = 0, who[i] = 0;
+  kk_users u;
+  assert_int_equal(kk_users_new(&u, z, 40, 1, y, who, 1, none, 0, 1, &err), KK_OK);
+  u.rung = KK_RUNG_FIRTH;
+  assert_int_equal(kk_users_fit(&u, 1, 1, w, b, &err), KK_OK);
+  assert_true(isfinite(b[0]) && w[0] > .1f && w[0] < 5.f);
+  assert_true(-b[0] / (double)w[0] > 14 && -b[0] / (double)w[0] < 18);   /* the boundary lies between the classes */
+  kk_users_free(&u);
+}
+
+static void prototypes_are_class_means_pulled_to_those_of_the_others(void **state) {
+  (void)state;
+  enum { d = 16, k = 5 };
+  kk_users u;
+  simulate(d, 2, .5);
+  assert_int_equal(kk_users_new(&u, x, N, d, label, user, U, offset, 5, 1, &err), KK_OK);
+  u.rung = KK_RUNG_PROTO;
+  u.pseudo = 3;
+  assert_int_equal(kk_users_fit(&u, .5, .5, dw, db, &err), KK_OK);
+  for (int j = 0; j < d; j++) {
+    double own[2] = {0}, others[2] = {0}, n[2] = {0}, m[2] = {0}, e[2];
+    for (int i = 0; i < N; i++) {
+      double z = ((double)x[i * d + j] - u.mean[j]) / u.scale;
+      if (user[i] == k) own[label[i]] += z, n[label[i]]++;
+      else others[label[i]] += z, m[label[i]]++;
+    }
+    for (int c = 0; c < 2; c++) e[c] = n[c] / (n[c] + 3) * (own[c] / n[c] - others[c] / m[c]);
+    assert_true(fabs((e[1] - e[0]) / .5 / u.scale - (double)dw[k * d + j]) < 1e-4);
+  }
+  double before = mean_loss(offset);
+  const double strong[1] = {3};
+  assert_int_equal(kk_users_cross(&u, strong, 1, .5, logit, loss, &err), KK_OK);
+  assert_true(mean_loss(logit) < before);
+  kk_users_free(&u);
+}
+
+/* Persons of every size from one row on, features of odd counts: both forms of the solver against each other. */
+static void odd_sizes_agree_in_both_forms(void **state) {
+  (void)state;
+  enum { P = 23, ROWS = P * (P + 1) / 2, d = 19 };
+  static float z[ROWS * 3 * d];
+  static uint8_t y[ROWS];
+  static int32_t who[ROWS];
+  static float w[P * 3 * d], w3[P * 3 * d];
+  static double b[P], b3[P], none[ROWS];
+  int at = 0;
+  for (int k = 0; k < P; k++)
+    for (int r = 0; r <= k; r++, at++) who[at] = k, y[at] = kk_random_uniform(5, (uint64_t)at) < .4;
+  for (int wide = 0; wide < 2; wide++) {                     /* the same features, or each three times (over sqrt 3) */
+    const int dd = wide ? 3 * d : d;
+    for (int i = 0; i < ROWS; i++)
+      for (int j = 0; j < dd; j++)
+        z[i * dd + j] = (float)(kk_random_normal(6, (uint64_t)(i * d + j % d)) / (wide ? sqrt(3) : 1));
+    kk_users u;
+    assert_int_equal(kk_users_new(&u, z, ROWS, dd, y, who, P, none, 0, 1, &err), KK_OK);
+    assert_int_equal(kk_users_fit(&u, .5, .5, wide ? w3 : w, wide ? b3 : b, &err), KK_OK);
+    kk_users_free(&u);
+  }
+  for (int k = 0; k < P; k++) {
+    assert_true(fabs(b[k] - b3[k]) < 1e-4);
+    for (int j = 0; j < d; j++) assert_true(fabs((double)w[k * d + j] - sqrt(3) * (double)w3[k * 3 * d + j]) < 1e-4);
+  }
+}
+
+static void every_rung_gives_the_same_bits_for_any_number_of_threads(void **state) {
+  (void)state;
+  static double again[N];
+  kk_users u;
+  simulate(24, 1, 1);
+  assert_int_equal(kk_users_new(&u, x, N, 24, label, user, U, offset, 3, 1, &err), KK_OK);
+  for (int rung = KK_RUNG_MAP; rung <= KK_RUNG_PROTO; rung++) {
+    u.rung = (kk_rung)rung;
+    kk_pool_set_threads(1);
+    assert_int_equal(kk_users_both(&u, 3, .5, logit, loss, dw, db, &err), KK_OK);
+    kk_pool_set_threads(3);
+    assert_int_equal(kk_users_both(&u, 3, .5, again, loss, dw, db, &err), KK_OK);
+    assert_memory_equal(logit, again, N * sizeof(double));
+  }
+  kk_pool_set_threads(0);
+  kk_users_free(&u);
+}
+
+/* ---- the table of persons */
+
+static void scores_of_all_persons_are_those_of_each(void **state) {
+  (void)state;
+  static double head[N], general[N];
+  static kk_person_score all[U];
+  simulate(16, 1, 1);
+  for (int i = 0; i < N; i++) head[i] = 1 / (1 + exp(-truth[i])), general[i] = 1 / (1 + exp(-offset[i]));
+  const kk_plan plan = {.resamples = 100, .seed = 3, .level = .9};
+  assert_int_equal(kk_score_persons(head, general, label, user, N, U, .5, &plan, all, &err), KK_OK);
+  for (int k = 0; k < U; k += 9) {
+    double p[M], d[M];
+    uint8_t y[M];
+    kk_interval want[KK_BIN_N];
+    kk_confusion c;
+    int few = 0;
+    for (int r = 0; r < M; r++) few += label[r * U + k] == all[k].positive;
+    assert_true(all[k].n == M && all[k].few == few && few * 2 <= M);
+    for (int r = 0; r < M; r++) {
+      int i = r * U + k;
+      double q = all[k].positive ? general[i] : 1 - general[i];
+      p[r] = all[k].positive ? head[i] : 1 - head[i];
+      y[r] = label[i] == all[k].positive;
+      d[r] = log(y[r] ? q : 1 - q) - log(y[r] ? p[r] : 1 - p[r]);
+    }
+    kk_plan one = plan;
+    one.n = M;
+    assert_int_equal(kk_score_binary(p, y, .5, 1e-7, &one, want, &c, &err), KK_OK);
+    const kk_person_side *s = &all[k].side[0];
+    const kk_binary_id drawn[] = {KK_BIN_MCC, KK_BIN_AP, KK_BIN_AUC, KK_BIN_BALANCED};
+    for (int i = 0; i < 4; i++) {
+      assert_true(s->value[drawn[i]] == want[drawn[i]].value);
+      assert_true(s->range[drawn[i]].low == want[drawn[i]].low && s->range[drawn[i]].high == want[drawn[i]].high);
+    }
+    assert_true(s->range[KK_BIN_RECALL].low == kk_clopper_pearson(c.tp, c.tp + c.fn, .9).low);
+    kk_ttest t;
+    assert_int_equal(kk_paired_t(d, M, NULL, 0, .9, &t, &err), KK_OK);
+    assert_true(fabs(t.mean - all[k].loss.mean) < 1e-9 && fabs(t.high - all[k].loss.high) < 1e-9);
+  }
+  size_t before = kk_mem_live();
+  for (int at = 0; at < 2; at++) {
+    kk_mem_fail_after(at);
+    assert_int_equal(kk_score_persons(head, general, label, user, N, U, .5, &plan, all, &err), KK_ENOMEM);
+    kk_mem_fail_after(-1);
+  }
+  head[7] = NAN;
+  assert_int_equal(kk_score_persons(head, general, label, user, N, U, .5, &plan, all, &err), KK_EARG);
+  assert_non_null(strstr(err.msg, "row 8"));
+  assert_int_equal(kk_mem_live(), before);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(cholesky_solves),
@@ -271,6 +471,13 @@ int main(void) {
     cmocka_unit_test(one_class_keeps_the_general_head),
     cmocka_unit_test(a_row_out_of_fold_does_not_see_its_own_label),
     cmocka_unit_test(bits_do_not_depend_on_threads),
+    cmocka_unit_test(ridge_is_one_newton_step_from_the_general_head),
+    cmocka_unit_test(firth_intercept_adds_half_a_row_and_flic_takes_it_back),
+    cmocka_unit_test(firth_is_finite_where_classes_are_separated),
+    cmocka_unit_test(prototypes_are_class_means_pulled_to_those_of_the_others),
+    cmocka_unit_test(odd_sizes_agree_in_both_forms),
+    cmocka_unit_test(every_rung_gives_the_same_bits_for_any_number_of_threads),
+    cmocka_unit_test(scores_of_all_persons_are_those_of_each),
     cmocka_unit_test(bad_rows_and_refused_memory_leave_nothing),
   };
   return cmocka_run_group_tests_name("users", tests, NULL, NULL);
