@@ -2,6 +2,7 @@
 ** defaults and reports. Every array lives in memory that Lua owns, so an error may be raised anywhere;
 ** what the core allocates is released before anything is pushed. */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lua/lua_users.h"
@@ -13,7 +14,7 @@ typedef struct users_args {
   const float *x;
   uint8_t *label;
   int32_t *user;
-  double *offset, *lambda, lambda0, pseudo;
+  double *offset, *lambda, *mean, lambda0, pseudo, scale;
   int64_t n, d, nuser, nlambda;
   int folds, heads;
   kk_rung rung;
@@ -31,7 +32,7 @@ static kk_rung users_rung(lua_State *L) {
 
 static users_args users_read(lua_State *L) {
   static const char *const known[] = {"features", "labels", "users", "nuser", "offset", "lambda", "lambda0", "folds",
-                                      "seed", "sample", "rung", "pseudo", "heads", NULL};
+                                      "seed", "sample", "rung", "pseudo", "heads", "mean", "scale", NULL};
   users_args a = {0};
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -43,7 +44,7 @@ static users_args users_read(lua_State *L) {
   a.offset = kk_lua_users_field(L, "offset", a.n, NULL);
   a.lambda = kk_lua_users_field(L, "lambda", -1, &a.nlambda);
   a.lambda0 = kk_lua_opt_number(L, 1, "lambda0", 0.5, 1e-9, 1e9);
-  a.folds = (int)kk_lua_opt_integer(L, 1, "folds", 5, 0, INT32_MAX);
+  a.folds = (int)kk_lua_opt_integer(L, 1, "folds", 5, -INT32_MAX, INT32_MAX);
   a.seed = (uint64_t)kk_lua_opt_integer(L, 1, "seed", 1, 0, LUA_MAXINTEGER);
   a.pseudo = kk_lua_opt_number(L, 1, "pseudo", 4, 0, 1e9);
   a.heads = kk_lua_opt_boolean(L, 1, "heads", 0);
@@ -51,6 +52,8 @@ static users_args users_read(lua_State *L) {
   if (a.n < 1) luaL_error(L, "users: there are no rows");
   if (a.nlambda < 1) luaL_error(L, "users: lambda is an empty list");
   a.x = kk_lua_users_features(L, a.n, &a.d);
+  a.scale = kk_lua_opt_number(L, 1, "scale", 0, 0, 1e300);
+  if (a.d && lua_getfield(L, 1, "mean") != LUA_TNIL) a.mean = kk_lua_users_field(L, "mean", a.d, NULL);
   return a;
 }
 
@@ -58,6 +61,8 @@ static kk_status users_open(const users_args *a, kk_users *u, kk_err *e) {
   kk_status st = kk_users_new(u, a->x, a->n, a->d, a->label, a->user, a->nuser, a->offset, a->folds, a->seed, e);
   u->rung = a->rung;
   u->pseudo = a->pseudo;
+  if (!st && a->mean) memcpy(u->mean, a->mean, (size_t)a->d * sizeof *u->mean);
+  if (!st && a->scale > 0) u->scale = a->scale;
   return st;
 }
 
@@ -102,7 +107,8 @@ static int users_cross(lua_State *L) {
   double *logit = kk_lua_users_block(L, (size_t)a.n, sizeof *logit), *of = kk_lua_users_block(L, (size_t)a.nuser, sizeof *of);
   double *total = kk_lua_users_block(L, (size_t)a.nlambda, sizeof *total), *fold = kk_lua_users_block(L, (size_t)a.n, sizeof *fold);
   double *db = kk_lua_users_block(L, (size_t)a.nuser, sizeof *db), *ones = kk_lua_users_block(L, (size_t)a.nuser, sizeof *ones);
-  double *rows = kk_lua_users_block(L, (size_t)a.nuser, sizeof *rows);
+  double *rows = kk_lua_users_block(L, (size_t)a.nuser, sizeof *rows), scale = 1;
+  double *mean = kk_lua_users_block(L, (size_t)a.d, sizeof *mean);
   int top = 0;
   kk_users u;
   kk_err e;
@@ -119,6 +125,8 @@ static int users_cross(lua_State *L) {
       ones[k] = (double)u.positives[k];
       rows[k] = (double)(u.start[k + 1] - u.start[k]);
     }
+    memcpy(mean, u.mean, (size_t)a.d * sizeof *mean);
+    scale = u.scale;
     kk_users_free(&u);
   }
   if (st) return kk_lua_fail(L, &e);
@@ -128,7 +136,7 @@ static int users_cross(lua_State *L) {
   }
   for (int64_t i = 0; i < a.n; i++) logit[i] = 1 / (1 + exp(-logit[i]));
   for (int64_t i = 0; i < a.n; i++) a.offset[i] = 1 / (1 + exp(-a.offset[i]));
-  lua_createtable(L, 0, 10);
+  lua_createtable(L, 0, 12);
   users_set(L, "prob", logit, a.n);
   users_set(L, "global", a.offset, a.n);
   users_set_counts(L, "fold", fold, a.n);
@@ -141,6 +149,9 @@ static int users_cross(lua_State *L) {
     lua_pushvalue(L, at);
     lua_setfield(L, -2, "w");
   }
+  if (a.d) users_set(L, "mean", mean, a.d);
+  lua_pushnumber(L, scale);
+  lua_setfield(L, -2, "scale");
   lua_pushinteger(L, top + 1);
   lua_setfield(L, -2, "best");
   return 1;
@@ -204,18 +215,46 @@ static int users_index(lua_State *L) {
   return 3;
 }
 
+/* Field w or b: a float32 tensor as it lies (lent, it stays on the stack), or n numbers (n = -1: any) copied. */
+static const float *users_numbers(lua_State *L, const char *name, int64_t n, int64_t *got) {
+  lua_getfield(L, 1, name);
+  kk_tensor *t = lua_isuserdata(L, -1) ? kk_lua_testtensor(L, -1) : NULL;
+  if (t && kk_live(t) && kk_type(t) == KK_F32 && sizeof(kk_real) == sizeof(float) && kk_contiguous(t)) {
+    *got = kk_numel(&t->shape);
+    if (n >= 0 && *got != n) luaL_error(L, "users: %s has %I numbers, expected %I", name, (lua_Integer)*got, (lua_Integer)n);
+    return kk_data(t);
+  }
+  double *v = kk_lua_users_field(L, name, -1, got);
+  float *to = kk_lua_users_block(L, (size_t)*got, sizeof *to);
+  for (int64_t i = 0; i < *got; i++) to[i] = (float)v[i];
+  return to;
+}
+
+static double users_dot(const float *w, const float *x, int64_t d) {
+  double sum[4] = {0};
+  int64_t j = 0;
+  for (; j + 4 <= d; j += 4)
+    for (int l = 0; l < 4; l++) sum[l] += (double)w[j + l] * (double)x[j + l];
+  for (; j < d; j++) sum[0] += (double)w[j] * (double)x[j];
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
 /* apply{features=, users=, offset=, w=, b=}: offset_i + w[user_i] . x_i + b[user_i]; user 0 has no head. */
 static int users_apply(lua_State *L) {
   static const char *const known[] = {"features", "users", "offset", "w", "b", NULL};
-  int64_t n, d, nw = 0, nb;
+  int64_t n, d, nw = 0, nb, nf;
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   luaL_checkstack(L, 30, "users");
   kk_lua_check_opts(L, 1, known, "users");
   double *user = kk_lua_users_field(L, "users", -1, &n), *offset = kk_lua_users_field(L, "offset", n, NULL);
-  double *b = kk_lua_users_field(L, "b", -1, &nb), *w = NULL;
+  lua_getfield(L, 1, "b");
+  const bool list = lua_istable(L, -1);                    /* doubles, as fit gives them */
+  const double *b = list ? kk_lua_users_field(L, "b", -1, &nb) : NULL;
+  const float *bf = list ? NULL : users_numbers(L, "b", -1, &nf), *w = NULL;
+  if (!list) nb = nf;
   const float *x = kk_lua_users_features(L, n, &d);
-  if (x) w = kk_lua_users_field(L, "w", -1, &nw);
+  if (x) w = users_numbers(L, "w", nb * d, &nw);
   if (x && nw != nb * d)
     return luaL_error(L, "users: w has %I numbers, expected %I heads of %I features", (lua_Integer)nw, (lua_Integer)nb,
                       (lua_Integer)d);
@@ -224,11 +263,26 @@ static int users_apply(lua_State *L) {
       return luaL_error(L, "users: person in row %I is %f, expected 0..%I", (lua_Integer)i + 1, user[i],
         (lua_Integer)nb);
     int64_t k = (int64_t)user[i] - 1;
-    double v = offset[i];
-    for (int64_t j = 0; k >= 0 && x && j < d; j++) v += w[k * d + j] * x[i * d + j];
-    offset[i] = k < 0 ? v : v + b[k];
+    if (k < 0) continue;
+    offset[i] += (x ? users_dot(w + k * d, x + i * d, d) : 0) + (list ? b[k] : (double)bf[k]);
   }
   kk_lua_users_pushlist(L, offset, n);
+  return 1;
+}
+
+/* one(w, b, k, x, offset): the same for one pair, with nothing made on the way. */
+static int users_one(lua_State *L) {
+  kk_tensor *w = kk_lua_checktensor(L, 1), *b = kk_lua_checktensor(L, 2), *x = kk_lua_checktensor(L, 4);
+  lua_Integer k = luaL_checkinteger(L, 3);
+  double v = luaL_checknumber(L, 5);
+  int64_t d = w->shape.ndim == 2 ? w->shape.n[1] : 0;
+  if (sizeof(kk_real) != sizeof(float) || w->shape.ndim != 2 || kk_type(w) != KK_F32 || kk_type(b) != KK_F32 || kk_type(x) != KK_F32
+      || !kk_contiguous(w) || !kk_contiguous(b) || !kk_contiguous(x) || kk_numel(&b->shape) != w->shape.n[0]
+      || kk_numel(&x->shape) != d)
+    return luaL_error(L, "users: expected contiguous float32 w [U,D], b [U] and x [D]");
+  luaL_argcheck(L, k >= 1 && k <= w->shape.n[0], 3, "no such person");
+  v += users_dot((const float *)kk_data(w) + (k - 1) * d, kk_data(x), d) + (double)((const float *)kk_data(b))[k - 1];
+  lua_pushnumber(L, 1 / (1 + exp(-v)));
   return 1;
 }
 
@@ -236,7 +290,8 @@ static int users_apply(lua_State *L) {
   "labels [N] classes 1 and 2; users [N] dense numbers 1..nuser; offset [N] the general head's logit; features [N,D]\n" \
   "of a frozen encoder; lambda a list of penalties on the deviation of the weights (math.huge: intercept only), from\n" \
   "strong to weak; lambda0 (.5) the penalty on the intercept; folds (5; 0: leave one out), stratified within a\n" \
-  "person; seed; rung: map, ridge (one step toward it), firth, flic, prototypes (pseudo: rows that pull a class mean to\n" \
+  "person (-5: at most 5, each with a row of the person's smaller class; one such row alone: leave one out); seed; mean, scale:\n" \
+  "of the features, where they are known from elsewhere; rung: map, ridge (one step toward it), firth, flic, prototypes (pseudo: rows that pull a class mean to\n" \
   "the others', 4). Papers: runtime/users/heads.h.\n"
 static const kk_reg users_funcs[] = {
   {"cross", users_cross, "cross{labels=, users=, nuser=, offset=, features=, lambda=, heads=false, ...} -> {prob, global, "
@@ -247,6 +302,8 @@ static const kk_reg users_funcs[] = {
   {"fit", users_fit, "fit{labels=, users=, nuser=, offset=, features=, lambda={number}, ...} -> dw [U,D] (nil without "
    "features), db\n" USERS_ARGS
    "What to add to the general weights and bias for each person, fitted on all rows."},
+  {"one", users_one, "one(w, b, k, x, offset) -> P(class 2)\nsigmoid(offset + w[k].x + b[k]) of one message: float32 tensors w [U,D], "
+   "b [U], x [D] (or [1,D]), k from 1."},
   {"index", users_index, "index(ids) -> list of numbers, count, names\nNumbers 1..count for a list of ids of any kind, in "
    "order of first appearance. Raises for a missing id."},
   {"apply", users_apply, "apply{features=, users=, offset=, w=, b=} -> list of logits\noffset + w[user].x + b[user] "

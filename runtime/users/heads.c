@@ -88,6 +88,14 @@ static kk_status users_scale(kk_users *u, const int32_t *user, kk_err *e) {
   return KK_OK;
 }
 
+/* How many folds a person gets. folds < 0: at most -folds, each with a row of the smaller class; one such row alone: leave
+** one out. */
+static int32_t users_folds(int folds, int64_t m, int64_t positives) {
+  int64_t few = positives < m - positives ? positives : m - positives, k = folds;
+  if (folds < 0) k = few < 2 ? m : few < -folds ? few : -folds;
+  return (int32_t)(k == 0 || k > m ? m : k);
+}
+
 /* Rows of each person, positives first and then negatives, each shuffled; folds are dealt in that
 ** order, so each class spreads over the folds as evenly as it can. */
 static void users_deal(kk_users *u, const int32_t *user, int folds, uint64_t seed) {
@@ -110,7 +118,7 @@ static void users_deal(kk_users *u, const int32_t *user, int folds, uint64_t see
     kk_stream s = {seed, (uint64_t)k * 2};
     kk_random_shuffle(kk_stream_key(&s), row, pos);
     kk_random_shuffle(kk_stream_key(&s), row + pos, m - pos);
-    u->folds[k] = (int32_t)(folds == 0 || folds > m ? m : folds);
+    u->folds[k] = users_folds(folds, m, pos);
     for (int64_t i = 0; i < m; i++) u->fold[row[i]] = (int32_t)(i % u->folds[k]);
   }
 }
@@ -118,7 +126,7 @@ static void users_deal(kk_users *u, const int32_t *user, int folds, uint64_t see
 kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
                        int64_t nuser, const double *offset, int folds, uint64_t seed, kk_err *e) {
   *u = (kk_users){.n = n, .d = d, .nuser = nuser, .x = x, .label = label, .offset = offset, .pseudo = 4};
-  if (folds < 0 || folds == 1)
+  if (folds == 1 || folds == -1)
     return kk_fail(e, KK_EARG, "users: %d folds, expected 2 or more, or 0 to leave one out", folds);
   kk_status st = users_check(n, d, label, user, nuser, offset, e);
   if (st) return st;

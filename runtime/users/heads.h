@@ -39,7 +39,8 @@ typedef struct kk_users {
   size_t bytes;
 } kk_users;
 
-/* user [N] in 0..nuser-1; folds = 0: leave one out. KK_EARG names the first bad row (from 1). */
+/* user [N] in 0..nuser-1; folds = 0: leave one out; folds = -k: at most k, and each holds a row of the person's smaller
+** class (leave one out where there is a single one). mean and scale may be overwritten before a solver runs. KK_EARG names the first bad row (from 1). */
 kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
                        int64_t nuser, const double *offset, int folds, uint64_t seed, kk_err *e);
 void kk_users_free(kk_users *u);

@@ -29,7 +29,7 @@ fit.rungs = {
 local RUNG = {}
 for _, r in ipairs(fit.rungs) do RUNG[r.name] = r end
 
-local OPTIONS = { features = true, labels = true, users = true, head = true, offset = true, method = true, lambda = true,
+local OPTIONS = { mean = true, scale = true, features = true, labels = true, users = true, head = true, offset = true, method = true, lambda = true,
   lambda0 = true, folds = true, seed = true, components = true, pseudo = true }
 
 local function as_list(x) return type(x) == "userdata" and x:tolist() or x end
@@ -179,9 +179,10 @@ function fit.fit(opts)
   local method, labels, ids, nuser, names = prepare(opts, 3)
   local base = method == "own" and filled(#labels, 0) or general(opts, #labels)
   local p = plan(method, opts)
+  local folds = opts.folds == "minority" and -5 or opts.folds
   local function ask(lambda, lambda0, more)
     local q = { labels = labels, users = ids, nuser = nuser, offset = base, lambda = lambda, lambda0 = lambda0,
-      folds = opts.folds, seed = opts.seed, rung = "map" }
+      folds = folds, seed = opts.seed, rung = "map" }
     for k, v in pairs(more or {}) do q[k] = v end
     return solver.cross(q)
   end
@@ -196,11 +197,13 @@ function fit.fit(opts)
   local lambda0 = opts.lambda0 or needs0 and choose_lambda0(ask) or 1
   local got, pseudo
   for _, m in ipairs(method == "prototypes" and not opts.pseudo and PSEUDO or { opts.pseudo or 4 }) do
-    local try = ask(p.lambda, lambda0, { features = p.features, rung = p.rung, heads = true, pseudo = m })
+    local try = ask(p.lambda, lambda0, { features = p.features, rung = p.rung, heads = true, pseudo = m, mean = opts.mean,
+      scale = opts.scale })
     if not got or try.losses[try.best] < got.losses[got.best] then got, pseudo = try, m end
   end
   result.lambda0, result.lambda, result.lambdas, result.fold = lambda0, p.lambda[got.best], got.lambdas, got.fold
   result.pseudo = method == "prototypes" and pseudo or nil
+  result.mean, result.scale = not p.few and got.mean or nil, not p.few and got.scale or nil
   result.prob, result.global, result.losses = got.prob, got.global, {}
   if method == "own" and (opts.offset or opts.head) then result.global = map(general(opts, #labels), sigmoid) end
   for l, loss in ipairs(got.losses) do result.losses[l] = { lambda = p.lambda[l], loss = loss } end

@@ -10,7 +10,9 @@ local users = {}
 --- fit(opts) -> result
 -- opts: features [N,D] of a frozen encoder (tensor or list of lists), labels [N] (1 or 2), users [N] (ids of any
 -- kind), head = {w = [D], b = number} or offset = the general head's logit of each row, method, lambda (nil: chosen;
--- else one number), lambda0 (penalty on a person's intercept; nil: chosen), folds (5; 0: leave one out), seed (1), components
+-- else one number), lambda0 (penalty on a person's intercept; nil: chosen), folds (5; 0: leave one out; "minority": at most 5, each
+-- with a row of the person's smaller class, leave one out where there is only one), seed (1), mean and scale (of features, where heads
+-- are to fit others that exist; nil: measured), components
 -- (main directions of the features that the heads see; nil: all, 8 for "components", none for "firth" and "flic"), pseudo
 -- (prototypes: rows that pull a class mean to the others'; nil: chosen).
 -- method: "global" (the general head as it is), "intercept" (one number a person), "firth", "flic" (the same by Firth's likelihood),
