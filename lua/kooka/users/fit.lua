@@ -109,10 +109,10 @@ local function directions(features, k)
   local x = tensor_of(features)
   local width = x:shape(2)
   if k >= width then return x, function(w, b) return w, b end end
-  local mean = x:mean { dim = 1, keepdim = true }
+  local mean = x:mean { dim = 1, keepdim = true }:keep()
   local centred = x - mean
   local _, vectors = core.eigh(centred:t():matmul(centred))
-  local basis = vectors:narrow(2, width - k + 1, k):contiguous()
+  local basis = vectors:narrow(2, width - k + 1, k):contiguous():keep()
   return centred:matmul(basis), function(w, b)
     if not w then return nil, b end
     local wide = w:matmul(basis:t():contiguous())
