@@ -10,6 +10,8 @@ local plot = require "kooka.plot"
 local split = require "kooka.data.split"
 local tables = require "kooka.table"
 local ulmfit = require "kooka.ulmfit"
+local ladder = require "kooka.users.ladder"
+local plan = require "kooka.users.plan"
 local users = require "kooka.users"
 
 local personal = {}
@@ -62,6 +64,22 @@ local function features(m, texts, components)
   return centred:matmul(vectors:narrow(2, width - components + 1, components):contiguous())
 end
 
+-- The rungs to climb: all that look at the general model, or p.rungs; map and intercept are always among them.
+local function rungs_of(p)
+  local list, has = {}, {}
+  if p.rungs and p.rungs ~= "" then
+    for name in p.rungs:gmatch("[^,%s]+") do list[#list + 1], has[name] = name, true end
+  else
+    for _, r in ipairs(users.rungs) do
+      if r.name ~= "global" and r.name ~= "own" then list[#list + 1], has[r.name] = r.name, true end
+    end
+  end
+  for _, name in ipairs { "intercept", "map" } do
+    if not has[name] then list[#list + 1] = name end
+  end
+  return list
+end
+
 -- Predictions for the rows whose text lies in one fold.
 local function fold_rows(d, p, m, s, seed)
   local texts = d.texts
@@ -75,17 +93,16 @@ local function fold_rows(d, p, m, s, seed)
     features = x:index_select(core.tensor(text_rows, "int32")), labels = list_of(d.labels, judged), users = list_of(d.users, judged),
     offset = list_of(general, text_rows), seed = seed,
   }
-  local out = { at = {}, global = {}, map = {}, intercept = {} }
-  local results = {}
-  for _, method in ipairs { "map", "intercept" } do
+  local out, results = { at = {}, global = {} }, {}
+  fit.folds = 5
+  for _, method in ipairs(rungs_of(p)) do
     fit.method = method
-    fit.folds = 5
-    results[method] = users.fit(fit)
+    results[method], out[method] = users.fit(fit), {}
   end
   for i, t in ipairs(text_rows) do
     if held[t] then
       out.at[#out.at + 1] = i
-      for _, k in ipairs { "map", "intercept" } do table.insert(out[k], results[k].prob[i]) end
+      for method, r in pairs(results) do table.insert(out[method], r.prob[i]) end
       table.insert(out.global, results.map.global[i])
     end
   end
@@ -104,7 +121,7 @@ local function assemble(d, folds, method)
   result.method, result.prob, result.global, result.fold = method, {}, {}, {}
   for k, f in ipairs(folds) do
     for j, i in ipairs(f.at) do
-      result.prob[i], result.global[i], result.fold[i] = f[method][j], f.global[j], k
+      result.prob[i], result.global[i], result.fold[i] = (f[method] or f.global)[j], f.global[j], k
     end
   end
   return result
@@ -130,9 +147,9 @@ function personal.need(d, min)
   if persons == 0 then error(("no person has %d rated texts or more (option min)"):format(min), 0) end
 end
 
---- personal.heads(run, tok, lm, d, p) -> {map = result, intercept = result}, d.judged
+--- personal.heads(run, tok, lm, d, p) -> {rung = result, ...}, general predictions
 -- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds, min (rows a
--- person must have to be judged), components, and the options of ulmfit.classifier. Stages classifier-K and heads-K.
+-- person must have to be judged), components, rungs (names with commas; default: all but "own"), and the options of ulmfit.classifier. Stages classifier-K and heads-K.
 function personal.heads(run, tok, lm, d, p)
   personal.need(d, p.min)
   local persons
@@ -143,6 +160,9 @@ function personal.heads(run, tok, lm, d, p)
     target = { labels = labels, shares = shares }
   end
   run:say("%d persons with %d or more rated texts: %d ratings of %d texts; %d folds by text", persons, p.min, #d.judged, #d.texts, p.folds)
+  local items = list_of(d.text_of, d.judged)
+  run:say("%s", plan.expect { labels = list_of(d.labels, d.judged), users = list_of(d.users, d.judged), holdout = 1 / p.folds,
+    folds = p.folds, items = items }.text)
   local folds, general = {}, {}
   for k, s in ipairs(split.kfold(target.labels, { k = p.folds, seed = p.seed, groups = leaks.keys(d.texts) })) do
     leaks.assert_none(s, d.texts)
@@ -159,7 +179,9 @@ function personal.heads(run, tok, lm, d, p)
     end)
     run:say("fold %d: general model on %d texts, heads on the rest of each person's; lambda %g", k, #s.train, folds[k].lambda)
   end
-  return { map = assemble(d, folds, "map"), intercept = assemble(d, folds, "intercept") }, general
+  local results = { global = assemble(d, folds, "global") }
+  for _, name in ipairs(rungs_of(p)) do results[name] = assemble(d, folds, name) end
+  return results, general
 end
 
 --- personal.write_predictions(run, d, result)
@@ -216,9 +238,17 @@ function personal.tell(run, results, o)
   local report = users.report(results.map, { truth = o.truth, seed = o.seed, resamples = o.resamples })
   local plain = users.report(results.intercept, { truth = o.truth, seed = o.seed, resamples = o.resamples })
   run:say("%s", users.text(report))
+  if results.global then
+    local rows = ladder.table(results, { truth = o.truth, seed = o.seed, resamples = o.resamples })
+    report.ladder = { rows = rows, text = ladder.text(rows) }
+    run:say("The ladder, out of fold, split by text; means over persons, smaller class of each:\n%s", report.ladder.text)
+    for _, r in ipairs(rows) do
+      if r.name ~= "global" then run:metric("ladder_" .. r.name .. "_log_loss_difference", r.difference) end
+    end
+  end
   run:say("With nothing but an intercept a person: %s", (plain.pooled.text:gsub("a head a person", "an intercept a person")))
   report.beyond = eval.paired(results.map.prob, results.intercept.prob, results.map.labels, { groups = results.map.ids, seed = o.seed,
-    resamples = 500, names = { "a head a person", "an intercept a person" } })
+    resamples = 0, names = { "a head a person", "an intercept a person" } })
   run:say("Beyond the intercept: %s", report.beyond.text)
   run:metric("users_log_loss_beyond_intercept", report.beyond.log_loss)
   for name, m in pairs(report.macro) do
@@ -243,6 +273,11 @@ function personal.show(page, report, plain)
   page:text(report.pooled.text)
   page:text("With nothing but an intercept a person: " .. plain.pooled.text:gsub("a head a person", "an intercept a person"))
   page:text("Beyond the intercept: " .. report.beyond.text)
+  if report.ladder then
+    local columns, rows = ladder.columns(report.ladder.rows)
+    page:table { columns = columns, rows = rows }
+    page:text(report.ladder.text:match("[^\n]*$"))
+  end
   page:text(("The general head is kept for %d of %d persons: a head is used only where it is shown to be better."):format(c.fall_back,
     c.persons))
   local b = report.best

@@ -2,7 +2,8 @@
 --
 -- Data (found by itself): votes.tsv, ratings.csv + jokes.csv, a table of annotators' labels, or any CSV with user,item,text,label.
 -- Method: language model on the texts -> general classifier on the share of likes of each text, trained without the texts of a fold ->
--- a logistic head a person, shrunk toward the general one (MAP, strength chosen over persons). Every number is out of fold.
+-- the ladder of heads a person, from one number to a whole head shrunk toward the general one (MAP, strength chosen over persons), on the
+-- same folds: one table. Every number is out of fold.
 local kooka = require "kooka"
 local likes = require "kooka.data.likes"
 local personal = require "kooka.personal"
@@ -39,6 +40,7 @@ return {
     rows = { default = 0, min = 0, help = "use the first so many ratings and their texts (0: all)" },
     folds = { default = 3, min = 2, max = 20, help = "folds by text" },
     components = { default = 32, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
+    rungs = { default = "", help = "rungs of the ladder to climb, with commas (empty: all): intercept, firth, flic, components, ridge, prototypes, map, own" },
     resamples = { default = 200, min = 100, max = 100000, help = "bootstrap resamples of a person's interval" },
   }),
   quick = { folds = 2, lm_epochs = 2, epochs = 1 },
