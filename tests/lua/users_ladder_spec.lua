@@ -1,0 +1,222 @@
+--- users_ladder_spec: the rungs against scikit-learn, the ladder on a community whose tastes are known, what can be said before training.
+local lu = require "luaunit"
+local kooka = require "kooka"
+local features = require "kooka.users.features"
+local ladder = require "kooka.users.ladder"
+local plan = require "kooka.users.plan"
+local users = require "kooka.users"
+
+local tests = arg[0]:match "^(.*)/lua/[^/]*$" or "tests"
+local golden = dofile(tests .. "/golden/users.lua")
+
+-- The inputs of tests/golden/users.py.
+local function inputs()
+  local d = { features = {}, labels = {}, users = {}, offset = {}, zero = {} }
+  for i = 1, golden.persons * golden.rows do
+    local u, x = (i - 1) // golden.rows, {}
+    for j = 1, golden.features do x[j] = string.unpack("f", string.pack("f", ((i * (7919 + 37 * j) + 104729 * j) % 1009) / 1009 * 2 - 1)) end
+    local noise = ((i * 6151 + 13) % 997) / 997 - .5
+    d.labels[i] = x[1] * (1 + u) - x[2] + noise * 2 - .6 > 0 and 2 or 1
+    local v = 512 * (x[3] - .25)
+    d.offset[i] = math.floor(v + .5) / 512
+    d.features[i], d.users[i], d.zero[i] = x, u, 0
+  end
+  return d
+end
+
+local function check_heads(name, got, want, width)
+  local w = got.heads.w:tolist()
+  for k = 1, golden.persons do
+    for j = 1, width do lu.assertAlmostEquals(w[k][j], want.w[k][j], 2e-5, name .. " w") end
+    lu.assertAlmostEquals(got.heads.b[k], want.b[k], 2e-5, name .. " b")
+  end
+end
+
+TestUsersLadder = {}
+
+function TestUsersLadder:test_map_is_scikit_learns_logistic_regression_and_ridge_its_ridge()
+  local d, ones = inputs(), 0
+  for _, y in ipairs(d.labels) do ones = ones + y - 1 end
+  lu.assertEquals(ones, golden.positives)
+  for method, want in pairs { map = golden.logistic, ridge = golden.ridge } do
+    local r = users.fit { features = d.features, labels = d.labels, users = d.users, offset = d.zero, method = method,
+      lambda = golden.lambda, lambda0 = golden.lambda0 }
+    check_heads(method, r, want, golden.features)
+  end
+end
+
+function TestUsersLadder:test_firth_and_flic_are_those_of_a_plain_newton()
+  local d, two = inputs(), {}
+  for i, x in ipairs(d.features) do two[i] = { x[1], x[2] } end
+  for _, method in ipairs { "firth", "flic" } do
+    local r = users.fit { features = two, labels = d.labels, users = d.users, offset = d.offset, method = method, components = 2 }
+    local scale = 1      -- the golden scale is that of all features; heads in units of x do not depend on it
+    lu.assertEquals(scale, 1)
+    check_heads(method, r, golden[method], 2)
+  end
+end
+
+-- Persons with taste = general + own, in a few of many directions.
+local function community(o)
+  local s = kooka.random("users ladder", o.seed or 1)
+  local u, n, d = o.persons or 30, o.rows or 80, o.d or 12
+  local x = kooka.randn(u * n, d, s)
+  local rows, c = x:tolist(), { features = x:keep(), labels = {}, users = {}, offset = {}, truth = {} }
+  for k = 1, u do
+    local own, shift = {}, (o.shift or .6) * s:normal()
+    for j = 1, d do own[j] = (o.differ or .6) * s:normal() end
+    for i = (k - 1) * n + 1, k * n do
+      local general, t = rows[i][1] - 1, shift
+      for j = 1, d do t = t + own[j] * rows[i][j] end
+      c.offset[i], c.users[i] = general, "p" .. k
+      c.truth[i] = 1 / (1 + math.exp(-general - t))
+      c.labels[i] = s:uniform() < c.truth[i] and 2 or 1
+    end
+  end
+  return c
+end
+
+local function excess(prob, truth)
+  local sum = 0
+  for i, t in ipairs(truth) do
+    local p = math.min(math.max(prob[i], 1e-6), 1 - 1e-6)
+    sum = sum + t * math.log(math.max(t, 1e-12) / p) + (1 - t) * math.log(math.max(1 - t, 1e-12) / (1 - p))
+  end
+  return sum / #truth
+end
+
+function TestUsersLadder:test_the_ladder_recovers_known_tastes_and_says_which_rungs_help()
+  local c = community {}
+  local results, seconds = ladder.run { features = c.features, labels = c.labels, users = c.users, offset = c.offset }
+  local rows, reports = ladder.table(results, { truth = c.truth, seconds = seconds, resamples = 50 })
+  local by = {}
+  for _, r in ipairs(rows) do by[r.name] = r end
+  lu.assertEquals(#rows, #users.rungs)
+  lu.assertEquals(rows[1].name, "global")
+  for _, name in ipairs { "components", "ridge", "prototypes", "map" } do
+    lu.assertEquals(by[name].verdict, "better", name)
+    lu.assertTrue(by[name].excess < .7 * by.global.excess, name)
+  end
+  lu.assertTrue(by.map.excess < .45 * by.global.excess)
+  lu.assertTrue(by.map.excess < by.own.excess)
+  lu.assertTrue(by.intercept.excess < by.global.excess)
+  lu.assertAlmostEquals(by.map.excess, excess(results.map.prob, c.truth), .01)
+  local text = ladder.text(rows)
+  lu.assertStrContains(text, "Better than the general head, with an interval that excludes zero")
+  lu.assertStrContains(text, "shown to lose")
+  lu.assertEquals(ladder.against(results, "map", "global").verdict, "better")
+  local fallen = ladder.fall_back(results.map, reports.map)
+  lu.assertEquals(fallen.fallen, by.map.fall_back)
+  lu.assertTrue(excess(fallen.prob, c.truth) < excess(results.global.prob, c.truth))
+end
+
+function TestUsersLadder:test_where_there_is_nothing_to_gain_the_fall_back_does_not_lose()
+  for seed = 1, 3 do
+    local c = community { differ = 0, shift = 0, persons = 20, seed = seed }
+    local results = ladder.run { features = c.features, labels = c.labels, users = c.users, offset = c.offset, rungs = { "global", "map" } }
+    local rows, reports = ladder.table(results, { resamples = 50, truth = c.truth })
+    lu.assertNotEquals(rows[2].verdict, "better")
+    lu.assertStrContains(ladder.text(rows), "No rung beats the general head")
+    local d = rows[2].difference
+    local fallen = ladder.fall_back(results.map, reports.map)
+    lu.assertTrue(excess(fallen.prob, c.truth) - excess(results.global.prob, c.truth) <= (d.high - d.low) / 2)
+  end
+end
+
+function TestUsersLadder:test_folds_hold_a_row_of_the_smaller_class()
+  local c = { features = {}, labels = {}, users = {}, offset = {} }
+  for k, few in ipairs { 1, 2, 4, 9 } do
+    for i = 1, 100 do
+      local at = #c.labels + 1
+      c.labels[at], c.users[at], c.offset[at], c.features[at] = i <= few and 1 or 2, k, 0, { i % 7, i % 3 }
+    end
+  end
+  local r = users.fit { features = c.features, labels = c.labels, users = c.users, offset = c.offset, folds = "minority", lambda = 1, lambda0 = 1 }
+  local most = { 100, 2, 4, 5 }
+  for k = 1, 4 do
+    local seen, folds = {}, 0
+    for i = (k - 1) * 100 + 1, k * 100 do
+      folds = math.max(folds, r.fold[i])
+      if c.labels[i] == 1 then seen[r.fold[i]] = true end
+    end
+    lu.assertEquals(folds, most[k])
+    if k > 1 then
+      for f = 1, folds do lu.assertTrue(seen[f] or false) end
+    end
+  end
+end
+
+function TestUsersLadder:test_ninety_six_likes_and_four_dislikes_before_training()
+  local labels, who = {}, {}
+  for i = 1, 100 do labels[i], who[i] = i <= 4 and 1 or 2, "ann" end
+  for i = 101, 130 do labels[i], who[i] = 2, "bob" end
+  for i = 131, 160 do labels[i], who[i] = i == 131 and 1 or 2, "cy" end
+  local e = plan.expect { labels = labels, users = who }
+  local ann, bob, cy = e.rows[1], e.rows[2], e.rows[3]
+  lu.assertAlmostEquals(ann.p_none, .234, 5e-4)
+  lu.assertAlmostEquals(ann.recall_if_all_found.low, .40, .005)
+  lu.assertAlmostEquals(ann.recall_if_all_found.high, 1, 1e-12)
+  lu.assertAlmostEquals(ann.auc_se, .135, 5e-4)
+  lu.assertEquals({ ann.folds, ann.verdict_possible, ann.minority_class }, { 4, true, 1 })
+  lu.assertStrContains(bob.message, "one class only: 30 rows")
+  lu.assertStrContains(cy.message, "not enough data for a verdict: 1 of the smaller class among 30 rows")
+  lu.assertEquals({ cy.leave_one_out, cy.folds }, { true, 30 })
+  lu.assertEquals(e.counts, { persons = 3, possible = 1, one_class = 1, too_few = 1 })
+  lu.assertErrorMsgContains("ann rated 2 items more than once (7 first)", plan.expect, { labels = { 1, 2, 1, 2 },
+    users = { "ann", "ann", "ann", "ann" }, items = { 7, 7, 8, 8 } })
+end
+
+function TestUsersLadder:test_a_forecast_grows_with_labels_and_names_who_has_too_few()
+  local c = community { persons = 25, differ = .7 }
+  local o = { features = c.features, labels = c.labels, users = c.users, offset = c.offset, lambda = 3, lambda0 = 1 }
+  local f = plan.forecast(o)
+  lu.assertTrue(f.slope.low > 0)
+  lu.assertTrue(f.later.value > f.now.value and f.later.low < f.later.value and f.later.high > f.later.value)
+  lu.assertTrue(f.points[1].few < f.points[4].few and f.points[1].ap < f.points[4].ap)
+  lu.assertStrContains(f.text, "12 more of the smaller class for a typical person: average precision")
+  o.user = "nobody"
+  lu.assertErrorMsgContains("nobody has fewer than 3 rows", plan.forecast, o)
+end
+
+function TestUsersLadder:test_what_to_label_next_is_uncertain_and_far_from_what_is_known()
+  local got = plan.next { prob = { .5, .5, .99, .5 }, features = { { 0, 0 }, { .01, 0 }, { 9, 9 }, { 3, 0 } }, count = 2 }
+  lu.assertEquals({ got[1].row, got[2].row }, { 1, 4 })
+  got = plan.next { prob = { .5, .5 }, features = { { 0, 0 }, { 2, 2 } }, labelled = { { 0, .1 } }, count = 1 }
+  lu.assertEquals(got[1].row, 2)
+  lu.assertAlmostEquals(got[1].uncertainty, math.log(2), 1e-12)
+end
+
+function TestUsersLadder:test_vectors_and_distances_of_persons()
+  local c = community { persons = 8, rows = 30, d = 4 }
+  local r = users.fit { features = c.features, labels = c.labels, users = c.users, offset = c.offset, lambda = 3, lambda0 = 1 }
+  local v = features.vectors { features = c.features, users = c.users, labels = c.labels, result = r,
+    reference = c.features:narrow(1, 1, 3), reference_offset = { c.offset[1], c.offset[2], c.offset[3] } }
+  lu.assertEquals(v.names[3], "p3")
+  lu.assertAlmostEquals(v.centroid[3]:tolist()[2], c.features:narrow(1, 61, 30):mean { dim = 1 }:tolist()[2], 1e-6)
+  local p = users.predict(r, { features = c.features:narrow(1, 1, 3), users = { "p5", "p5", "p5" },
+    offset = { c.offset[1], c.offset[2], c.offset[3] } })
+  for i = 1, 3 do lu.assertAlmostEquals(v.tastes[5]:tolist()[i], p[i], 1e-5) end
+  local d = features.distances(v.head, { metric = "euclidean" }):tolist()
+  lu.assertAlmostEquals(d[2][2], 0, 1e-3)
+  lu.assertAlmostEquals(d[1][2], d[2][1], 1e-6)
+end
+
+function TestUsersLadder:test_permutations_tell_different_persons_from_equal_ones()
+  local s = kooka.random("users differ", 3)
+  local a, b = kooka.randn(40, 5, s):keep(), kooka.randn(30, 5, s):keep()
+  local same = features.differ { a = a, b = b, permutations = 199 }
+  local other = features.differ { a = a, b = (b + .8):keep(), permutations = 199 }
+  lu.assertTrue(same.p > .05)
+  lu.assertAlmostEquals(other.p, 1 / 200, 1e-12)
+  lu.assertTrue(other.value > same.value)
+  lu.assertErrorMsgContains("1 and 30 rows", features.differ, { a = a:narrow(1, 1, 1), b = b })
+end
+
+function TestUsersLadder:test_a_feature_that_is_no_number_names_row_and_person()
+  local c = community { persons = 3, rows = 10, d = 2 }
+  local x = c.features:tolist()
+  x[25][2] = 0 / 0
+  lu.assertErrorMsgContains("feature 2 of row 25 (person 3)", users.fit, { features = x, labels = c.labels, users = c.users, offset = c.offset })
+end
+
+os.exit(lu.LuaUnit.run())
