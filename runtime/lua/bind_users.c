@@ -289,7 +289,7 @@ static int users_one(lua_State *L) {
 #define USERS_ARGS \
   "labels [N] classes 1 and 2; users [N] dense numbers 1..nuser; offset [N] the general head's logit; features [N,D]\n" \
   "of a frozen encoder; lambda a list of penalties on the deviation of the weights (math.huge: intercept only), from\n" \
-  "strong to weak; lambda0 (.5) the penalty on the intercept; folds (5; 0: leave one out), stratified within a\n" \
+  "strong to weak; lambda0 (.5) the penalty on the intercept; folds (5; 0: leave one out), at random within a\n" \
   "person (-5: at most 5, each with a row of the person's smaller class; one such row alone: leave one out); seed; mean, scale:\n" \
   "of the features, where they are known from elsewhere; rung: map, ridge (one step toward it), firth, flic, prototypes (pseudo: rows that pull a class mean to\n" \
   "the others', 4). Papers: runtime/users/heads.h.\n"

@@ -27,7 +27,7 @@ typedef struct kk_users {
   const uint8_t *label;          /* [N] 0 or 1, borrowed */
   const double *offset;          /* [N] general logit, borrowed */
   int64_t *start, *row;          /* rows of person u: row[start[u] .. start[u+1]) */
-  int32_t *fold;                 /* [N] 0-based, stratified within a person */
+  int32_t *fold;                 /* [N] 0-based, random within a person */
   int32_t *folds;                /* [U] folds of person u: no more than rows */
   int64_t *positives;            /* [U] */
   double *mean, *mean1, scale;   /* [D]; z = (x - mean) / scale; mean1: of the rows of class 1 */
@@ -40,7 +40,7 @@ typedef struct kk_users {
 } kk_users;
 
 /* user [N] in 0..nuser-1; folds = 0: leave one out; folds = -k: at most k, and each holds a row of the person's smaller
-** class (leave one out where there is a single one). mean and scale may be overwritten before a solver runs. KK_EARG names the first bad row (from 1). */
+** class (leave one out where there is a single one): stratified, which flatters intercepts by about 1/(2 rows). mean and scale may be overwritten before a solver runs. KK_EARG names the first bad row (from 1). */
 kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
                        int64_t nuser, const double *offset, int folds, uint64_t seed, kk_err *e);
 void kk_users_free(kk_users *u);

@@ -8,7 +8,7 @@ local fit = {}
 
 -- From strong to weak. 1/sqrt(lambda) is the usual distance of a person's taste from the general one, in logits.
 local LAMBDA = { 1000, 300, 100, 30, 10, 3, 1, .3, .1, .03, .01 }
-local LAMBDA0 = { 30, 10, 3, 1, .3, .1 }
+local LAMBDA0 = { 1000, 100, 30, 10, 3, 1, .3, .1 }
 local PSEUDO = { 1, 4, 16 }
 local NONE <const> = { math.huge }
 

@@ -20,7 +20,7 @@ local users = {}
 -- person, Gaussian prior around the general head; the default), "own" (no general head: for comparison). users.rungs lists them.
 -- Minimised for each person by "map": sum of log-losses + lambda/2 |v|^2 + lambda0/2 c^2, where v and c are added to the general
 -- head and features are centred and scaled to a mean squared norm of 1 over all rows. Predictions are out of fold,
--- folds stratified within a person; each person's lambda for them is the one with the least out-of-fold log-loss of
+-- folds at random within a person (stratified ones flatter: a chance share of likes is then the same in training and test); each person's lambda for them is the one with the least out-of-fold log-loss of
 -- the OTHERS (empirical Bayes without a look at his labels; searched on 400 persons at most); lambda0 and pseudo are chosen over all.
 -- A person whose rows are of one class keeps the general head.
 -- result: prob and global (P(class 2) of each row; prob out of fold), fold, lambda, lambda0, losses ({lambda, loss} of

@@ -1,0 +1,150 @@
+--- users_fleet_spec: heads of all persons in one file; one person is added, refreshed or removed without touching the others.
+local lu = require "luaunit"
+local helper = require "cli_helper"
+local kooka = require "kooka"
+local csv = require "kooka.data.csv"
+local fleet = require "kooka.users.fleet"
+local users = require "kooka.users"
+local sys, json = kooka.sys, kooka.json
+
+local stored = kooka.try(sys.realpath((arg[0]:match "^(.*)/lua/[^/]*$" or "tests") .. "/golden/checkpoints"))
+local MODEL = stored .. "/lstm_classifier"
+
+local function community(persons, rows, d)
+  local s = kooka.random("users fleet", 5)
+  local x = kooka.randn(persons * rows, d, s)
+  local list, c = x:tolist(), { features = x:keep(), labels = {}, users = {}, offset = {} }
+  for k = 1, persons do
+    local taste = 2 * s:normal()
+    for i = (k - 1) * rows + 1, k * rows do
+      c.offset[i], c.users[i] = list[i][1], "p" .. k
+      c.labels[i] = s:uniform() < 1 / (1 + math.exp(-list[i][1] - taste * list[i][2])) and 2 or 1
+    end
+  end
+  return c
+end
+
+local function take(list, from, n) return table.move(list, from, from + n - 1, 1, {}) end
+
+TestUsersFleet = {}
+
+function TestUsersFleet:setUp() self.folder = helper.folder() end
+
+function TestUsersFleet:fitted()
+  local c = community(6, 40, 5)
+  return c, users.fit { features = c.features, labels = c.labels, users = c.users, offset = c.offset, lambda = 2, lambda0 = 1 }
+end
+
+function TestUsersFleet:test_a_file_gives_the_same_predictions_as_the_fit()
+  local c, r = self:fitted()
+  local path = self.folder .. "/heads.safetensors"
+  kooka.try(fleet.new(r, { model = "encoder 1" }):save(path))
+  local fl = kooka.try(fleet.load(path))
+  lu.assertEquals({ fl:size(), fl.model, fl.fit.method, fl.fit.width }, { 6, "encoder 1", "map", 5 })
+  local want = users.predict(r, { features = c.features, users = c.users, offset = c.offset })
+  local got = fl:predict { features = c.features, users = c.users, offset = c.offset }
+  for i = 1, #want, 7 do lu.assertAlmostEquals(got[i], want[i], 1e-6) end
+  lu.assertAlmostEquals(fl:predict_one("p2", c.features[41], c.offset[41]), want[41], 1e-6)
+  lu.assertAlmostEquals(fl:predict_one("stranger", c.features[41], c.offset[41]), 1 / (1 + math.exp(-c.offset[41])), 1e-12)
+end
+
+function TestUsersFleet:test_refreshing_adding_and_removing_leave_the_others_bit_for_bit()
+  local c, r = self:fitted()
+  local fl = fleet.new(r)
+  local before = fl.w:tolist()
+  local x, y, o = c.features:narrow(1, 41, 40):contiguous():keep(), take(c.labels, 41, 40), take(c.offset, 41, 40)
+  local kept = fl:add("p2", { features = x, labels = y, offset = o })
+  lu.assertEquals({ kept.n, kept.use }, { 40, "head" })
+  for k, row in ipairs(fl.w:tolist()) do
+    for j, v in ipairs(row) do
+      if k == 2 then lu.assertAlmostEquals(v, before[k][j], 1e-5) else lu.assertEquals(v, before[k][j]) end
+    end
+  end
+  fl:add("new", { features = x, labels = y, offset = o })
+  lu.assertEquals(fl:size(), 7)
+  for j, v in ipairs(fl.w[7]:tolist()) do lu.assertAlmostEquals(v, before[2][j], 1e-5) end
+  lu.assertEquals(fl:remove("p1").id, "p1")
+  lu.assertNil(fl:remove("p1"))
+  lu.assertNil(fl:person("p1"))
+  lu.assertEquals(fl.w[2]:tolist(), before[3])
+  lu.assertEquals(fl:person("new").n, 40)
+  local one = fl:add("p3", { features = x, labels = take({ 2, 2, 2, 2 }, 1, 4), offset = take(o, 1, 4), use = nil, features = x:narrow(1, 1, 4) })
+  lu.assertEquals(one.use, "global")
+  lu.assertStrContains(one.message, "p3: all 4 rows are of class 2")
+end
+
+function TestUsersFleet:test_what_is_wrong_with_a_file_is_said()
+  local c, r = self:fitted()
+  local twice = setmetatable({ users = { 1, "1", 3, 4, 5, 6 } }, { __index = r })
+  lu.assertErrorMsgContains("the id 1 is there twice (persons 1 and 2)", fleet.new, twice)
+  local path = self.folder .. "/other.safetensors"
+  kooka.try(kooka.save_safetensors(path, { w = kooka.zeros(2, 2) }))
+  local fl, message, code = fleet.load(path)
+  lu.assertNil(fl)
+  lu.assertStrContains(message, "not a file of users' heads")
+  lu.assertEquals(code, "format")
+  kooka.try(kooka.save_safetensors(path, { w = kooka.zeros(2, 2), b = kooka.zeros(2), mean = kooka.zeros(2) }, { kooka_users = "9" }))
+  lu.assertStrContains(select(2, fleet.load(path)), "version 9, this kooka reads 1")
+  local p = users.fit { features = c.features, labels = c.labels, users = c.users, offset = c.offset, method = "prototypes", lambda = 1 }
+  lu.assertErrorMsgContains("depend on all persons", fleet.new(p).add, fleet.new(p), "p1", { labels = { 1 }, offset = { 0 } })
+end
+
+local WORDS = { "the bird laughs", "rain falls", "grey streets today", "why not", "a loud bird", "wet rain on streets", "today the bird", "rain" }
+
+function TestUsersFleet:table_of(path, people)
+  local rows = {}
+  for k, name in ipairs(people) do
+    for i = 1, 24 do
+      local word = WORDS[(i + k) % #WORDS + 1] .. " " .. i
+      rows[#rows + 1] = { name, word, (word:find("bird") and 1 or 0) == (k % 2) and "1" or "0" }
+    end
+  end
+  kooka.try(csv.write(path, { "user", "text", "label" }, rows))
+end
+
+function TestUsersFleet:test_the_command_adds_predicts_lists_and_removes()
+  local data, heads, out = self.folder .. "/likes.csv", self.folder .. "/heads.safetensors", self.folder .. "/out.csv"
+  self:table_of(data, { "ann", "bob", "cy" })
+  local status, text, err = helper.run { "users", "add", heads, "--model", MODEL, "--class", "bird", "--data", data, "--all" }
+  lu.assertEquals({ status, err }, { 0, "" })
+  lu.assertStrContains(text, "3 persons added or refreshed from 72 rows; now 3 persons")
+  local before = kooka.try(fleet.load(heads)).w:tolist()
+  local more = self.folder .. "/more.csv"
+  self:table_of(more, { "bob", "dan" })
+  status, text = helper.run { "users", "add", heads, "--model", MODEL, "--class", "bird", "--data", more, "--json" }
+  lu.assertEquals(status, 0)
+  lu.assertEquals(json.decode(text).persons, 4)
+  local after = kooka.try(fleet.load(heads))
+  lu.assertEquals({ after.w[1]:tolist(), after.w[3]:tolist() }, { before[1], before[3] })
+  status, text = helper.run { "users", "predict", heads, "--model", MODEL, "--class", "bird", "--data", data, "--out", out }
+  lu.assertEquals(status, 0)
+  lu.assertStrContains(text, "72 rows, 0 of persons without a head")
+  lu.assertEquals(kooka.try(csv.read(out)).n, 72)
+  status, text = helper.run { "users", "list", heads }
+  lu.assertEquals(status, 0)
+  lu.assertStrContains(text, "dan")
+  status = helper.run { "users", "features", heads, "--out", out }
+  lu.assertEquals(status, 0)
+  lu.assertEquals(kooka.try(csv.read(out)).n, 4)
+  status, text = helper.run { "users", "remove", heads, "ann", "--data", data }
+  lu.assertEquals(status, 0)
+  lu.assertStrContains(text, "the head of ann is removed; 24 rows taken out of")
+  lu.assertEquals(kooka.try(csv.read(data)).n, 48)
+  lu.assertNil(kooka.try(fleet.load(heads)):person("ann"))
+end
+
+function TestUsersFleet:test_the_command_says_what_is_wrong()
+  local status, _, err = helper.run { "users", "add", "x" }
+  lu.assertEquals(status, 2)
+  lu.assertStrContains(err, "add wants --model FOLDER and --data FILE.csv")
+  status, _, err = helper.run { "users", "list", self.folder .. "/none" }
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "none")
+  local data = self.folder .. "/bad.csv"
+  kooka.try(csv.write(data, { "user", "text", "label" }, { { "ann", "a", "7" } }))
+  status, _, err = helper.run { "users", "add", self.folder .. "/h", "--model", MODEL, "--data", data }
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "row 1, column label: '7', expected 1 or 0")
+end
+
+os.exit(lu.LuaUnit.run())
