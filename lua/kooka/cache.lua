@@ -11,7 +11,8 @@ local cache = {}
 local function list_of(v, default) return type(v) == "table" and v or { v or default } end
 
 local function checked(o)
-  check_options("cache", o, { window = true, theta = true, lambda = true, length = true, backwards = true, bar = true })
+  check_options("cache", o, { window = true, theta = true, lambda = true, length = true, backwards = true, bar = true, seed = true,
+    resamples = true })
   local c = { window = o.window or 500, length = o.length or 70, theta = list_of(o.theta, .3), lambda = list_of(o.lambda, .1) }
   for _, name in ipairs { "window", "length" } do
     if math.type(c[name]) ~= "integer" or c[name] < 1 or c[name] > 1000000 then
@@ -89,25 +90,32 @@ local function stream_of(corpus, backwards)
   return x:reshape(-1), y:reshape(-1)
 end
 
--- Mixes one step and adds to the sums: -log((1 - l) p + l q).
-local function add(sums, c, nll, cached, t)
+-- Mixes one step of stretch `at` and adds to its sums: -log((1 - l) p + l q).
+local function add(sums, c, nll, cached, t, at)
   local p = math.exp(-nll)
   for k in ipairs(c.theta) do
     local q = cached[k][t]
     for l, lambda in ipairs(c.lambda) do
       local mixed = (1 - lambda) * p + lambda * q
       local s = sums[k][l]
-      s.nll = s.nll - (mixed > 0 and math.log(mixed) or lambda < 1 and math.log(1 - lambda) - nll or -math.huge)
+      s[at] = (s[at] or 0) - (mixed > 0 and math.log(mixed) or lambda < 1 and math.log(1 - lambda) - nll or -math.huge)
     end
   end
 end
 
---- cache.perplexity(network, corpus, {window=500, theta=.3, lambda=.1, length=70, backwards=false, bar=true}) -> result
+local function sum_of(list)
+  local sum = 0
+  for _, v in ipairs(list) do sum = sum + v end
+  return sum
+end
+
+--- cache.perplexity(network, corpus, {window=500, theta=.3, lambda=.1, length=70, backwards=false, bar=true, ...}) -> result
 -- network: kooka.nn.language_model; corpus: kooka.data's, its documents read as one stream, `length` tokens at once with the state
 -- carried. theta and lambda may be lists: then every pair is computed in the one pass, and the best is chosen on these tokens, so choose
 -- on validation texts and report on others. result: {without = metric, with = metric, theta, lambda, window, tokens, grid = list of
 -- {theta, lambda, perplexity}}. theta multiplies h . h, which grows with the width: .3 is of PTB's 400, wider or larger states want less.
--- Tokens seen in the first step can not be found in an empty cache: their probability is (1 - lambda) p.
+-- Tokens seen in the first step can not be found in an empty cache: their probability is (1 - lambda) p. The metrics' intervals
+-- resample stretches of `length` tokens (seed=1, resamples=1000).
 function cache.perplexity(network, corpus, o)
   local c = checked(o or {})
   if not network.encoder or getmetatable(network).__name ~= "language_model" then
@@ -117,10 +125,10 @@ function cache.perplexity(network, corpus, o)
   local was = network.training
   network:eval()
   local _ <close> = setmetatable({}, { __close = function() network:train(was) end })
-  local sums, plain, past = {}, 0, {}
+  local sums, plain, past, tokens = {}, {}, {}, {}        -- by stretch
   for k in ipairs(c.theta) do
     sums[k] = {}
-    for l in ipairs(c.lambda) do sums[k][l] = { nll = 0 } end
+    for l in ipairs(c.lambda) do sums[k][l] = {} end
   end
   local x, y = stream_of(corpus, o and o.backwards)
   x, y = x:keep(), y:keep()
@@ -132,10 +140,9 @@ function cache.perplexity(network, corpus, o)
     local nll, cached, new = piece(network, c, past, x:narrow(1, at, T):contiguous(), y:narrow(1, at, T):contiguous())
     release(past)
     past = new
-    for t = 1, T do
-      plain = plain + nll[t]
-      add(sums, c, nll[t], cached, t)
-    end
+    local piece_number = #tokens + 1
+    tokens[piece_number], plain[piece_number] = T, sum_of(nll)
+    for t = 1, T do add(sums, c, nll[t], cached, t, piece_number) end
     if bar then bar:step(T) end
     if core.sys.stopped() then error("interrupted", 0) end
   end
@@ -144,12 +151,16 @@ function cache.perplexity(network, corpus, o)
   local best, grid = nil, {}
   for k, theta in ipairs(c.theta) do
     for l, lambda in ipairs(c.lambda) do
-      local g = { theta = theta, lambda = lambda, perplexity = math.exp(sums[k][l].nll / n), nll = sums[k][l].nll }
+      local nll = sum_of(sums[k][l])
+      local g = { theta = theta, lambda = lambda, perplexity = math.exp(nll / n), nll = nll, pieces = sums[k][l] }
       grid[#grid + 1] = g
       if not best or g.nll < best.nll then best = g end
     end
   end
-  return { without = eval.perplexity(plain, n, { vocab = vocab }), with = eval.perplexity(best.nll, n, { vocab = vocab }),
+  local told = { vocab = vocab, seed = o and o.seed, resamples = o and o.resamples }
+  local without, with = eval.perplexity(plain, tokens, told), eval.perplexity(best.pieces, tokens, told)
+  for _, g in ipairs(grid) do g.pieces = nil end
+  return { without = without, with = with,
     theta = best.theta, lambda = best.lambda, window = c.window, tokens = n, grid = grid }
 end
 

@@ -156,7 +156,7 @@ function card.text(m)
     { "language", said(c.language) }, { "authors", said(c.authors) }, { "license", said(c.license) },
     { "weights", weights_text(m.network) },
     { "precision of the training", said(c.precision) },
-    { "tokenizer", tok and ("%d pieces, sha256 %s"):format(tok:size(), hash or NOT_STATED) or NOT_STATED },
+    { "tokenizer", tok and ("%d %s, sha256 %s"):format(tok:size(), tok.file and "words" or "pieces", hash or NOT_STATED) or NOT_STATED },
     { "written", said(c.date or os.date("!%Y-%m-%d")) .. ", kooka " .. version.number },
   })
   data_section(out, c.data)

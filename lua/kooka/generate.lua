@@ -19,7 +19,7 @@ local function refuse(level, format, ...) error("generate: " .. format:format(..
 local function settled(o, level)
   check_options("generate", o, OPTIONS, level + 2)
   local s = { n = 1, tokens = 100, temperature = 1, top_k = 0, top_p = 1, min_p = 0, typical = 1, penalty = 1, window = 64, seed = 1,
-    no_unk = true, stop = true, plain = true, clean = true, length_penalty = 1 }
+    no_unk = true, stop = true, length_penalty = 1 }
   for k, v in pairs(o or {}) do s[k] = v end
   for name, r in pairs(RANGES) do
     local v = s[name]
@@ -42,7 +42,17 @@ local function opened(m, level)
     refuse(level + 1, "expected a language model with its tokenizer, got %s",
       m.config and "a " .. (m.config.kind or "classifier") or "something else")
   end
-  return network, m.tokenizer, m.config and m.config.backwards or false
+  return network, m.tokenizer, m.config or {}
+end
+
+-- What the model says of its texts goes into the settings, where these say nothing: read from the end, cleaned before they were cut.
+local function of_model(s, tok, config)
+  local cleaned = config.cleaned
+  if cleaned == nil then cleaned = tok.bos ~= nil end
+  s.backwards = config.backwards or false
+  if s.clean == nil then s.clean = cleaned end
+  if s.plain == nil then s.plain = s.clean end
+  return s
 end
 
 -- ---- states
@@ -131,7 +141,9 @@ local function reversed(ids)
   return out
 end
 
+-- The text of ids, the first of which may be the mark at a text's side.
 local function decoded(tok, ids, o)
+  if not tok.bos and ids[1] == tok.eos then ids = table.move(ids, 2, #ids, 1, {}) end
   local text = tok:decode(o.backwards and reversed(ids) or ids)
   return o.plain and generate.plain(text) or text
 end
@@ -171,7 +183,8 @@ local function prompt_ids(tok, o)
   ids, message = tok:encode(text)
   if not ids then error("generate: prompt: " .. message, 3) end
   if o.backwards then ids = reversed(ids) end          -- such a model begins behind the end of a text, where the next one's xxbos stands
-  if tok.bos then table.insert(ids, 1, tok.bos) end
+  local side = tok.bos or tok.eos
+  if side and (tok.bos or ids[1] ~= side) then table.insert(ids, 1, side) end
   if #ids == 0 then error("generate: the tokenizer has no piece to begin with: give a prompt", 3) end
   return ids
 end
@@ -181,8 +194,8 @@ end
 function generate.start(m, o)
   local s = settled(o, 1)
   if s.beams then refuse(1, "beam search knows its texts at the end only: use generate.texts") end
-  local network, tok
-  network, tok, s.backwards = opened(m, 1)
+  local network, tok, config = opened(m, 1)
+  of_model(s, tok, config)
   local ids, ban = prompt_ids(tok, s), banned(tok, s)
   local g = setmetatable({ network = network, tok = tok, o = s, rows = {}, from = #ids + 1, finished = {}, left = s.n, made = 0,
     banned = #ban > 0 and core.tensor(ban, "int32"):keep() or nil, stream = core.random("generate", s.seed) }, Generation)
@@ -241,7 +254,7 @@ function Generation:next()
   for r, id in ipairs(drawn) do
     if self.finished[r] then
       drawn[r] = 0
-      table.insert(self.rows[r], tok.bos or 1)       -- fed on, never shown
+      table.insert(self.rows[r], tok.bos or tok.eos or 1)       -- fed on, never shown
     else
       table.insert(self.rows[r], id)
       if o.stop and (id == tok.bos or id == tok.eos) then
@@ -361,13 +374,14 @@ local function beam_search(network, tok, o)
 end
 
 --- generate.texts(m, o) -> list of {text=, ids=, finished=}
--- m: a language model with its tokenizer, or a model's folder. o: prompt = "" (cleaned as training texts are; clean = false: not),
+-- m: a language model with its tokenizer, or a model's folder. o: prompt = "" (cleaned where the model's texts were; clean says otherwise),
 -- n = 1 texts, tokens = 100 at most. Filters, in the order they act, each on what the one before left (core.sample_next):
 --   penalty = 1 (Keskar et al. 2019; over the last window = 64 tokens), no_unk = true (xxunk never comes; padding never does),
 --   temperature = 1 (0: the most probable token), top_k = 0 (0: off), top_p = 1 (nucleus; Holtzman et al. 2020), min_p = 0
 --   (Nguyen et al. 2024), typical = 1 (Meister et al. 2023).
--- stop = true: a text ends where the model begins the next one (xxbos) or says xxeos. seed = 1: the same seed, the same texts; each text
--- draws its own numbers. plain = true: capitals and line ends instead of marks (generate.plain). text holds the prompt as well.
+-- stop = true: a text ends where the model begins the next one (xxbos) or ends this one (xxeos; of words: the mark of ends). seed = 1:
+-- the same seed, the same texts; each text draws its own numbers. plain = clean: capitals and line ends instead of marks
+-- (generate.plain). text holds the prompt as well.
 -- beams = K: beam search instead of drawing: the n best of K by sum of log p / ((5 + length) / 6)^length_penalty (Wu et al. 2016; 1 by
 -- default, 0: no normalisation); penalty, no_unk and stop act, the others do not; also logp and score in each answer.
 -- A model with config.backwards reads from the end: prompt is how the texts end, and what comes stands before it (ids are in the order
@@ -375,9 +389,8 @@ end
 function generate.texts(m, o)
   local s = settled(o, 1)
   if s.beams then
-    local network, tok
-    network, tok, s.backwards = opened(m, 1)
-    return beam_search(network, tok, s)
+    local network, tok, config = opened(m, 1)
+    return beam_search(network, tok, of_model(s, tok, config))
   end
   local g <close> = generate.start(m, o)
   while g:next() do end

@@ -1,5 +1,5 @@
---- model: a network with the tokenizer and the cleaning rules it was trained with: text in, answers out; a classifier's are calibrated
--- probabilities, a language model continues texts. On disk a folder: kooka.model_folder.
+--- model: a network with the tokenizer (pieces or words) and the cleaning rules it was trained with: text in, answers out; a
+-- classifier's are calibrated probabilities, a language model continues texts. On disk a folder: kooka.model_folder.
 local core = require "kooka.core"
 local batches = require "kooka.data.batches"
 local calibrate = require "kooka.eval.calibrate"
@@ -40,12 +40,24 @@ function Model:labels()
   return names
 end
 
+--- m:cleaned() -> true where the texts were cleaned (kooka.text.rules) before they were cut
+-- config.cleaned; where it says nothing, pieces are of cleaned texts and words of texts as they are.
+function Model:cleaned()
+  if self.config.cleaned ~= nil then return self.config.cleaned end
+  return self.tokenizer.bos ~= nil
+end
+
+-- The mark that stands at a text's side: xxbos before the pieces, or the end behind the words.
+local function marked(tok) return tok.bos and { bos = true } or { eos = true } end
+
 --- m:encode(texts) -> corpus
--- Cleaned and cut into pieces, each text between xxbos and its end. Raises when a text is not UTF-8.
+-- Cleaned where the model's texts were, and cut as they were: pieces behind xxbos, or words and the mark of their end. Raises when a
+-- text is not UTF-8.
 function Model:encode(texts)
-  local cleaned, message = rules.clean_all(texts)
+  local ready, message = texts, nil
+  if self:cleaned() then ready, message = rules.clean_all(texts) end
   local corpus
-  if cleaned then corpus, message = self.tokenizer:encode_all(cleaned, { bos = true }) end
+  if ready then corpus, message = self.tokenizer:encode_all(ready, marked(self.tokenizer)) end
   if not corpus then error(message, 2) end
   return corpus
 end
@@ -54,7 +66,7 @@ end
 local function limit(self) return self.network.bptt and 1 << 30 or MAX_LEN end
 
 local function source(self, corpus, labels, o)
-  return sources.classes(batches.buckets(corpus, { batch = o and o.batch or 64, pad = self.tokenizer.pad,
+  return sources.classes(batches.buckets(corpus, { batch = o and o.batch or 64, pad = self.tokenizer.pad or self.tokenizer.eos,
     max_len = o and o.max_len or limit(self), rows = o and o.rows, train = o and o.train, seed = o and o.seed,
     backwards = self.config.backwards }), labels)
 end
@@ -123,9 +135,10 @@ end
 function Model:predict_one(text, o)
   check_options("predict_one", o, { raw = true })
   no_language_model(self, "predict_one", 2)
-  local cleaned, message = rules.clean(text)
+  local ready, message = text, nil
+  if self:cleaned() then ready, message = rules.clean(text) end
   local ids
-  if cleaned then ids, message = self.tokenizer:encode(cleaned, { bos = true }) end
+  if ready then ids, message = self.tokenizer:encode(ready, marked(self.tokenizer)) end
   if not ids then error(message, 2) end
   ids = table.move(ids, math.max(1, #ids - limit(self) + 1), #ids, 1, {})
   if self.config.backwards then
@@ -339,8 +352,8 @@ end
 -- ---- on disk
 
 --- m:save(folder) -> true | nil, message, code
--- model.safetensors, tokenizer.model, config.json, calibration.json where there is one, and card.md from m.card (kooka.card) and what
--- the model knows of itself.
+-- model.safetensors, tokenizer.model (of words: words.txt), config.json, calibration.json where there is one, and card.md from m.card
+-- (kooka.card) and what the model knows of itself.
 function Model:save(path) return folder.save(self, path) end
 
 --- model.load(folder) -> model | nil, message, code

@@ -1,11 +1,12 @@
---- model_folder: a model on disk: model.safetensors (weights), tokenizer.model (SentencePiece), config.json, card.md and, where it was
--- calibrated, calibration.json. What is promised of these files: docs/formats.md.
+--- model_folder: a model on disk: model.safetensors (weights), tokenizer.model (SentencePiece) or words.txt (kooka.text.words),
+-- config.json, card.md and, where it was calibrated, calibration.json. What is promised of these files: docs/formats.md.
 local core = require "kooka.core"
 local calibrate = require "kooka.eval.calibrate"
 local card = require "kooka.card"
 local nn = require "kooka.nn"
 local tokenizer = require "kooka.text.tokenizer"
 local version = require "kooka.version"
+local words = require "kooka.text.words"
 
 local folder = {}
 
@@ -44,6 +45,32 @@ end
 
 -- The message of an error without the place in our sources where it was raised.
 local function plain(err) return (tostring(err):gsub("^[^\n]-%.lua:%d+: ", "")) end
+
+-- Folders of models inside `dir`, in order: those with a config.json and weights.
+local function models_in(dir)
+  local out = {}
+  for _, name in ipairs(core.sys.list(dir) or {}) do
+    local at = dir .. "/" .. name
+    if core.sys.exists(at .. "/config.json") and core.sys.exists(at .. "/model.safetensors") then out[#out + 1] = at end
+  end
+  table.sort(out)
+  return out
+end
+
+-- Why `dir` is no model's folder, when that is plain to see: not there, a run's, or one of several models; else nil.
+local function mistaken(dir)
+  local facts = core.sys.stat(dir)
+  if not facts then return nil, dir .. ": no such folder", "io" end
+  if facts.type ~= "folder" then return nil, dir .. ": a file; expected a model's folder", "io" end
+  if core.sys.exists(dir .. "/model.safetensors") then return nil end
+  local list = models_in(dir .. "/model")
+  if #list == 0 then list = models_in(dir) end
+  if #list > 0 then
+    return nil, ("%s: no model's folder, but there are some in it: %s"):format(dir, table.concat(list, " ")), "format"
+  elseif not core.sys.exists(dir .. "/config.json") then
+    return nil, dir .. ": no model's folder (config.json and model.safetensors are not there)", "format"
+  end
+end
 
 local function read_config(path)
   local config, message, code = read_json(path)
@@ -98,13 +125,23 @@ local function read_calibration(dir)
   return calibration
 end
 
+-- words.txt or tokenizer.model, as config.tokens says.
+local function read_tokenizer(dir, config)
+  if config.tokens == nil or config.tokens == "pieces" then return tokenizer.load(dir .. "/tokenizer.model") end
+  if config.tokens == "words" then return words.load(dir .. "/" .. words.file) end
+  return unreadable(dir .. "/config.json", "tokens is %s, expected pieces or words", tostring(config.tokens))
+end
+
 --- folder.load(dir) -> {network, tokenizer, config, card, calibration} | nil, message, code
 -- kooka.model makes a model of it. A folder of a later layout, of another shape, or that is no model is refused, and says why.
 function folder.load(dir)
-  local config, about, code = read_config(dir .. "/config.json")
+  local _, message, code = mistaken(dir)
+  if message then return nil, message, code end
+  local config, about
+  config, about, code = read_config(dir .. "/config.json")
   if not config then return nil, about, code end
-  local tok, message
-  tok, message, code = tokenizer.load(dir .. "/tokenizer.model")
+  local tok
+  tok, message, code = read_tokenizer(dir, config)
   if not tok then return nil, message, code end
   if tok:size() > config.vocab then
     return unreadable(dir, "the tokenizer has %d pieces, the model %d", tok:size(), config.vocab)
@@ -122,10 +159,26 @@ local function written_config(m)
   local config = {}
   for k, v in pairs(m.config) do config[k] = v end
   config.format, config.kind, config.kooka, config.card = folder.format, m.config.kind or "classifier", version.number, m.card
+  config.tokens = m.tokenizer.file == words.file and "words" or nil
   return config
 end
 
 local function write_json(path, value) return core.sys.write_file(path, core.json.encode(value, { pretty = true }) .. "\n") end
+
+-- The list of pieces or words; one of the other kind that an earlier model left goes.
+local function write_tokenizer(dir, tok)
+  local name = tok.file or "tokenizer.model"
+  local other = dir .. "/" .. (name == words.file and "tokenizer.model" or words.file)
+  local ok, message, code
+  if tok.file then
+    ok, message, code = tok:save(dir .. "/" .. name)
+  else
+    ok, message, code = core.sys.read_file(tok.path)
+    if ok then ok, message, code = core.sys.write_file(dir .. "/" .. name, ok) end
+  end
+  if ok and core.sys.exists(other) then ok, message, code = core.sys.remove(other) end
+  return ok, message, code
+end
 
 local function write_calibration(dir, calibration)
   local path = dir .. "/calibration.json"
@@ -149,8 +202,7 @@ function folder.save(m, dir)
     ok, message, code = m.network:save(dir .. "/model.safetensors",
       { format = "kooka", kooka_format = tostring(folder.format), kooka = version.number, kind = kind })
   end
-  if ok then ok, message, code = core.sys.read_file(m.tokenizer.path) end
-  if ok then ok, message, code = core.sys.write_file(dir .. "/tokenizer.model", ok) end
+  if ok then ok, message, code = write_tokenizer(dir, m.tokenizer) end
   if ok then ok, message, code = write_calibration(dir, m.calibration) end
   if ok then ok, message, code = write_json(dir .. "/config.json", written_config(m)) end
   if ok then ok, message, code = core.sys.write_file(dir .. "/card.md", model_card) end

@@ -6,10 +6,12 @@
 -- 2018; Penn Treebank has 10,000 with both, and the perplexity of a token is the one in papers); else SentencePiece pieces, with
 -- xxbos before each line. All lines make one stream; a state is carried along it. In evaluation the stream is cut into eval_batch
 -- rows that start from nothing; the first token of each is not predicted. Counts of words and characters include a line's end.
--- Baselines on the same tokens: unigrams and Kneser-Ney n-grams.
+-- Baselines on the same tokens: unigrams and Kneser-Ney n-grams. --cache: also with a neural cache (Grave, Joulin & Usunier 2017) of the
+-- last 500 tokens; its two numbers are chosen on the validation text.
 -- AWD-LSTM's own run (61.2 / 58.8 behind 500 epochs): --optimizer asgd --dropouts awd --variable merity --lm-batch 20 --lm-epochs 500
 local kooka = require "kooka"
 local batches = require "kooka.data.batches"
+local cache = require "kooka.cache"
 local callbacks = require "kooka.learn.callbacks"
 local csv = require "kooka.data.csv"
 local eval = require "kooka.eval"
@@ -73,17 +75,23 @@ local function cut(path, lines)
     test = table.move(lines, b + 1, n, 1, {}) }
 end
 
-local function read(p)
+local function read(p, run)
   local facts = kooka.try(kooka.sys.stat(p.data))
   local found = facts.type == "folder" and split_files(p.data) or {}
   if found.train and found.valid then
     local d = { told = ("%s: %s to train on, %s to validate, %s to test"):format(p.data, found.train, found.valid, found.test or "nothing") }
-    for split, name in pairs(found) do d[split] = kooka.try(labelled.lines(p.data .. "/" .. name)) end
+    for _, split in ipairs(SPLITS) do
+      if found[split] then
+        d[split] = kooka.try(labelled.lines(p.data .. "/" .. found[split]))
+        run:data(p.data .. "/" .. found[split])
+      end
+    end
     return d
   end
   local lines = {}
   for _, path in ipairs(facts.type == "folder" and text_files(p.data) or { p.data }) do
     local more = kooka.try(labelled.lines(path))
+    run:data(path)
     table.move(more, 1, #more, #lines + 1, lines)
   end
   local d = cut(p.data, lines)
@@ -222,13 +230,41 @@ local function train(run, p, tok, corpora)
   return network, history, options
 end
 
--- The folder that kooka.model reads; of a vocabulary of words there is none: words.txt and the weights lie in the run's own.
-local function keep_model(run, p, tok, network, options)
-  options.cleaned = p.clean
+-- The folder that kooka.model reads, with the scores on its card.
+local function keep_model(run, p, d, tok, network, options, told, ours, rate)
+  options.cleaned = p.clean and not d.words
   run:stage("model", function()
-    kooka.try(model.new({ network = network, tokenizer = tok, config = options }):save(run.dir .. "/model/lm"))
-    for _, file in ipairs { "model.safetensors", "tokenizer.model", "config.json" } do run:path("model/lm/" .. file) end
-    run:say("model: %s", run.dir .. "/model/lm")
+    local scores = {}
+    for split, m in pairs(ours) do scores[split .. " perplexity of a token"] = m end
+    local card = { name = "language model of " .. (p.data:match("([^/]+)/*$") or p.data), split = told, scores = scores,
+      data = { name = p.data, texts = d.size.train.lines, about = d.told },
+      use = "texts like those it read: generation, perplexity, a start for a classifier",
+      limits = "it continues texts in the manner of what it read and knows nothing of what is true", precision = kooka.precision(),
+      training = { epochs = p.lm_epochs, optimizer = p.optimizer, lr = rate, batch = p.lm_batch, bptt = p.bptt, dropouts = p.dropouts,
+        drop = p.lm_drop } }
+    kooka.try(model.new({ network = network, tokenizer = tok, config = options, card = card }):save(run.dir .. "/model/lm"))
+    for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/model/lm"))) do run:path("model/lm/" .. file) end
+    run:say("model: kooka generate %s", run.dir .. "/model/lm")
+  end)
+end
+
+-- What the neural cache adds: theta (in units of 400 over the width: h . h grows with it) and lambda as the validation text likes them.
+local function cached(run, p, network, corpora)
+  if not p.cache then return nil end
+  return run:stage("cache", function()
+    local scale, out = 400 / p.embed, {}
+    local theta, lambda = {}, { .05, .1, .15, .2, .3 }
+    for i, v in ipairs { .1, .3, .6, 1 } do theta[i] = v * scale end
+    for _, split in ipairs { "valid", "test" } do
+      if corpora[split] then
+        local r = cache.perplexity(network, corpora[split], { window = 500, theta = theta, lambda = lambda, length = p.bptt, seed = p.seed,
+          resamples = p.resamples })
+        theta, lambda = r.theta, r.lambda
+        out[split] = { with = r.with, without = r.without, theta = r.theta, lambda = r.lambda }
+      end
+    end
+    run:say("neural cache: theta %.3g, lambda %g, chosen on the validation text", theta, lambda)
+    return out
   end)
 end
 
@@ -292,10 +328,11 @@ end
 -- Published perplexities of a word, where these are the words they were measured on.
 local function published(corpora)
   if corpora.train:tokens() ~= 929589 or corpora.valid:tokens() ~= 73760 then return {} end
-  return { { "AWD-LSTM, 500 epochs (published)", 61.2, 58.8 }, { "Kneser-Ney 5 (published)", nil, 141.2 } }
+  return { { "AWD-LSTM, 500 epochs (published)", 61.2, 58.8 }, { "the same with a cache (published)", 53.9, 52.8 },
+    { "Kneser-Ney 5 (published)", nil, 141.2 } }
 end
 
-local function table_of(run, d, corpora, ours, base, known)
+local function table_of(run, d, corpora, ours, base, known, with_cache)
   local rows = {}
   for _, split in ipairs { "valid", "test" } do
     local corpus, size = corpora[split], d.size[split]
@@ -308,6 +345,10 @@ local function table_of(run, d, corpora, ours, base, known)
         rows[#rows + 1] = line
       end
       row("this model", ours[split], "lm", true)
+      if with_cache then
+        row("the same, one stream", with_cache[split].without, "stream")
+        row("with a neural cache", with_cache[split].with, "cache")
+      end
       for k = #base, 1, -1 do row(base[k].name, base[k][split], base[k].key) end
       for _, line in ipairs(known) do
         local value = line[split == "valid" and 2 or 3]
@@ -318,7 +359,7 @@ local function table_of(run, d, corpora, ours, base, known)
   return { "split", "model", "perplexity of a token", "of a word", "bits a character", "bits a byte" }, rows
 end
 
-local function bars(ours, base, known)
+local function bars(ours, base, known, with_cache)
   local labels, valid, test = {}, {}, {}
   local function add(name, v, t)
     labels[#labels + 1] = name
@@ -326,13 +367,14 @@ local function bars(ours, base, known)
   end
   for _, row in ipairs(base) do add(row.name, row.valid.value, row.test and row.test.value) end
   add("this model", ours.valid.value, ours.test and ours.test.value)
+  if with_cache then add("with a neural cache", with_cache.valid.with.value, with_cache.test and with_cache.test.with.value) end
   for _, line in ipairs(known) do add(line[1], line[2], line[3]) end
   local series = { { name = "validation", values = valid } }
   if ours.test then series[2] = { name = "test", values = test } end
   return plot.svg.bars { title = "Perplexity of a token", labels = labels, series = series, digits = 1 }
 end
 
-local function write_report(run, p, d, told, columns, rows, picture, history, lines)
+local function write_report(run, p, d, told, columns, rows, picture, history, lines, with_cache)
   local page = report.new { title = "Language model of " .. (p.data:match("([^/]+)/*$") or p.data), first_line = told }
   page:section "Scores"
   page:table { columns = columns, rows = rows }
@@ -340,6 +382,10 @@ local function write_report(run, p, d, told, columns, rows, picture, history, li
   if d.warning then page:text("**" .. d.warning .. ".**") end
   page:note("Vocabularies compare by the word, the character and the byte, not by the token. Intervals resample stretches of the text "
     .. "(of the n-grams: lines); they say how far another text of this kind might differ, not another seed.")
+  if with_cache then
+    page:note(("The neural cache looks back at 500 tokens of the one stream that it reads; theta %.3g and lambda %g were chosen on the "
+      .. "validation text, whose row is too good by that."):format(with_cache.valid.theta, with_cache.valid.lambda))
+  end
   page:section "Training"
   local train_loss, valid_loss = {}, {}
   for i, h in ipairs(history) do train_loss[i], valid_loss[i] = h.train_true, h.valid_loss or 0 / 0 end
@@ -373,12 +419,12 @@ local function write_report(run, p, d, told, columns, rows, picture, history, li
 end
 
 -- Lines of the model's own, from the start of a line.
-local function samples(run, p, d, tok, network)
+local function samples(run, p, tok, network, cleaned)
   if p.samples == 0 then return {} end
   return run:stage("samples", function()
     local out = {}
-    local texts = generate.texts({ network = network, tokenizer = tok }, { n = p.samples, tokens = 40, temperature = .8, top_p = .95,
-      prompt = d.words and tok.marks.eos or "", clean = false, plain = p.clean, seed = p.seed })
+    local texts = generate.texts({ network = network, tokenizer = tok, config = { cleaned = cleaned } }, { n = p.samples, tokens = 40,
+      temperature = .8, top_p = .95, seed = p.seed })
     for i, t in ipairs(texts) do out[i] = (t.text:gsub("^%s+", "")) end
     run:say("from the model (temperature .8, nucleus .95):\n  %s", table.concat(out, "\n  "))
     return out
@@ -455,6 +501,7 @@ return {
     clip = { default = .25, min = 0.0, max = 100, help = "norm of the gradient at most" },
     eval_batch = { default = 10, min = 1, max = 256, help = "rows into which the text is cut for evaluation" },
     ngram = { default = 5, min = 1, max = 9, help = "order of the Kneser-Ney baseline (1: unigrams only)" },
+    cache = { default = false, help = "also measure with a neural cache: nothing is trained, recent words are likelier" },
     samples = { default = 5, min = 0, max = 100, help = "lines that the model writes at the end" },
     lines = { default = 0, min = 0, help = "use the first so many lines, and a fifth as many to evaluate (0: all)" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
@@ -464,7 +511,7 @@ return {
     resamples = 100 },
   run = function(p, run)
     p.seed = run.seed
-    local d = read(p)
+    local d = read(p, run)
     d.words = p.tokens == "words" or (p.tokens == "auto" and has_unknown(d.train))
     prepare(p, d)
     local told = ("%s. Tokens are %s. No model read the held-out text; the validation text %s, the test text nothing."):format(d.told,
@@ -476,7 +523,6 @@ return {
     local corpora = encode(run, d, tok, options)
     local base = baselines(run, p, tok, boundary, corpora)
     local network, history, settings = train(run, p, tok, corpora)
-    if not d.words then keep_model(run, p, tok, network, settings) end
     local ours, stretches = {}, {}
     for _, split in ipairs { "valid", "test" } do
       if corpora[split] then
@@ -486,9 +532,11 @@ return {
       end
     end
     write_predictions(run, stretches)
-    local known = published(corpora)
-    local columns, rows = table_of(run, d, corpora, ours, base, known)
+    keep_model(run, p, d, tok, network, settings, told, ours, (rates(p)))
+    local known, with_cache = published(corpora), cached(run, p, network, corpora)
+    local columns, rows = table_of(run, d, corpora, ours, base, known, with_cache)
     run:say("%s", tables.text { columns = columns, rows = rows })
-    write_report(run, p, d, told, columns, rows, bars(ours, base, known), history, samples(run, p, d, tok, network))
+    local lines = samples(run, p, tok, network, settings.cleaned)
+    write_report(run, p, d, told, columns, rows, bars(ours, base, known, with_cache), history, lines, with_cache)
   end,
 }

@@ -328,7 +328,7 @@ function TestTexts:test_misuse_is_named()
   lu.assertErrorMsgContains("not UTF-8", m.generate, m, { prompt = "\xff" })
   lu.assertErrorMsgContains("only language models", function() kooka.try(model.load(stored .. "lstm_classifier")):generate {} end)
   lu.assertErrorMsgContains("expected a language model", generate.texts, stored .. "lstm_classifier", {})
-  lu.assertErrorMsgContains("No such file", generate.texts, self.dir .. "/none", {})
+  lu.assertErrorMsgContains("no such folder", generate.texts, self.dir .. "/none", {})
 end
 
 -- All texts of up to T tokens with their scores, the best first.

@@ -114,7 +114,7 @@ function TestFormats:test_what_is_no_config_is_refused()
   end
   local m, why, code = model.load(self.dir .. "/none")
   lu.assertEquals({ m, code }, { nil, "io" })
-  lu.assertStrContains(why, "none/config.json")
+  lu.assertStrContains(why, "none: no such folder")
 end
 
 TestRoundTrip = {}
@@ -227,7 +227,7 @@ function TestCard:test_what_was_stated_stands_there()
       texts = 30000, hash = "abc", source = "the contest" },
     split = "five folds, duplicates together", use = "ranking", limits = "Spanish tweets of 2018 | only",
     scores = { f1 = { value = .8123, low = .8, high = .82, level = .95, method = "wilson", n = 6000, baseline = .39 },
-      accuracy = { note = "no rows" } },
+      accuracy = { note = "not defined: no rows" } },
     training = { epochs = 5 }, precision = "bf16" })
   for _, line in ipairs { "# laughs", "Tells jokes", "| terms of use | research |", "| texts | 30000 |", "five folds",
     "| f1 | 0.8123 | 0.8000 to 0.8200 (95 %) | 0.3900 | 6000 | wilson |", "| accuracy | not defined: no rows | not stated |",
@@ -238,6 +238,39 @@ function TestCard:test_a_field_that_no_card_has_is_refused_before_anything_is_wr
   local m, dir = self:model { terms = "x" }, os.tmpname() .. ".none"
   lu.assertErrorMsgContains("card has no option 'terms'", m.save, m, dir)
   lu.assertFalse(sys.exists(dir))
+end
+
+-- ---- what is no model's folder
+
+TestMistaken = {}
+
+local function said(path)
+  local m, message = model.load(path)
+  lu.assertNil(m)
+  return message
+end
+
+function TestMistaken:test_a_run_s_folder_names_the_models_in_it()
+  local run, inner = os.tmpname() .. ".d", copy "lstm_classifier"
+  kooka.try(sys.mkdir_p(run .. "/model/a"))
+  kooka.try(sys.write_file(run .. "/config.json", '{"recipe": "x"}'))
+  for _, file in ipairs { "config.json", "model.safetensors" } do
+    kooka.try(sys.write_file(run .. "/model/a/" .. file, kooka.try(sys.read_file(inner .. "/" .. file))))
+  end
+  lu.assertStrContains(said(run), run .. "/model/a")
+  lu.assertStrContains(said(run .. "/model"), run .. "/model/a")
+  sys.remove_tree(run)
+  sys.remove_tree(inner)
+end
+
+function TestMistaken:test_nothing_a_file_and_another_folder_are_told_apart()
+  local dir = os.tmpname() .. ".d"
+  lu.assertStrContains(said(dir), "no such folder")
+  kooka.try(sys.mkdir_p(dir))
+  lu.assertStrContains(said(dir), "no model's folder")
+  kooka.try(sys.write_file(dir .. "/file", "x"))
+  lu.assertStrContains(said(dir .. "/file"), "a file; expected a model's folder")
+  sys.remove_tree(dir)
 end
 
 os.exit(lu.LuaUnit.run())

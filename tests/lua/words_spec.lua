@@ -5,6 +5,10 @@ local kooka = require "kooka"
 local sys = kooka.sys
 local words = require "kooka.text.words"
 
+local generate = require "kooka.generate"
+local model = require "kooka.model"
+local nn = require "kooka.nn"
+
 TestWords = {}
 
 local TEXTS = { "b a b", " the <unk> b ", "", "a c" }
@@ -73,6 +77,90 @@ function TestWords:test_bad_files_and_texts_are_named()
   w = assert(words.train { texts = TEXTS })
   lu.assertErrorMsgContains("no bos", w.encode, w, "a", { bos = true })
   lu.assertErrorMsgContains("id 7, expected 1..6", w.decode, w, { 7 })
+end
+
+-- ---- models of words
+
+TestModels = {}
+
+function TestModels:setUp()
+  self.dir = helper.folder()
+  self.words = kooka.try(words.train { texts = { "The bird , LAUGHS at rain", "rain at night , the bird", "bird ! rain" } })
+end
+
+function TestModels:tearDown() sys.remove_tree(self.dir) end
+
+function TestModels:model(kind, more)
+  local config = { kind = kind, vocab = self.words:size(), embed = 8, hidden = 10, layers = 2, seed = 3 }
+  for k, v in pairs(more or {}) do config[k] = v end
+  local m = model.new { network = nn[kind](config), tokenizer = self.words, config = config }
+  m.network:eval()
+  return m
+end
+
+function TestModels:test_a_language_model_of_words_comes_back_from_its_folder()
+  local m = self:model "language_model"
+  kooka.try(sys.write_file(kooka.try(sys.mkdir_p(self.dir .. "/m")) and self.dir .. "/m/tokenizer.model", "of another model"))
+  kooka.try(m:save(self.dir .. "/m"))
+  lu.assertTrue(sys.exists(self.dir .. "/m/words.txt"))
+  lu.assertFalse(sys.exists(self.dir .. "/m/tokenizer.model"))
+  local back = kooka.try(model.load(self.dir .. "/m"))
+  lu.assertEquals(back.config.tokens, "words")
+  lu.assertFalse(back:cleaned())
+  lu.assertEquals(back:encode({ "The bird" }):doc(1):tolist(), { back.tokenizer:id "The", back.tokenizer:id "bird", back.tokenizer.eos })
+  local a, b = m:generate { tokens = 9, n = 3 }, back:generate { tokens = 9, n = 3 }
+  for i = 1, 3 do lu.assertEquals(a[i].text, b[i].text) end
+  lu.assertAlmostEquals(m:perplexity({ "the bird laughs at rain" }, { bar = false }).without.value,
+    back:perplexity({ "the bird laughs at rain" }, { bar = false }).without.value, 1e-9)
+end
+
+function TestModels:test_words_are_neither_cleaned_nor_glued_and_a_text_ends_at_its_mark()
+  local m = self:model "language_model"
+  for _, t in ipairs(generate.texts(m, { prompt = "The bird , LAUGHS", tokens = 30, n = 8 })) do
+    lu.assertEquals(t.text:sub(1, 17), "The bird , LAUGHS")
+    lu.assertNotStrContains(t.text, "<unk>")
+    lu.assertNotStrContains(t.text, "\n")
+    for _, id in ipairs(t.ids) do lu.assertNotEquals(id, self.words.eos) end
+  end
+  local t = generate.texts(m, { prompt = "bird", beams = 4, n = 1, tokens = 4 })[1]
+  lu.assertEquals(t.text:match "^%S+", "bird")
+end
+
+function TestModels:test_a_prompt_is_read_behind_the_end_of_a_text()
+  local m, eos = self:model "language_model", self.words.eos
+  local g <close> = generate.start(m, { prompt = "bird", temperature = 0, tokens = 1 })
+  local got = g:next()[1]
+  local logits = m.network(kooka.tensor({ { eos }, { self.words:id "bird" } }, "int32")):narrow(1, 2, 1):reshape(-1):tolist()
+  logits[self.words.unk] = -math.huge
+  local best = 1
+  for id, v in ipairs(logits) do best = v > logits[best] and id or best end
+  lu.assertEquals(got, best ~= eos and best or 0)
+end
+
+function TestModels:test_a_classifier_of_words_says_the_same_alone_and_in_a_batch()
+  local m = self:model("classifier", { classes = 2 })
+  local texts = { "The bird , LAUGHS", "rain", "", "at night the bird laughs at nothing known" }
+  local together = m:predict(texts, { bar = false })
+  for i, text in ipairs(texts) do
+    lu.assertAlmostEquals(together[i][1], m:predict_one(text)[1], 1e-5)
+  end
+  kooka.try(m:save(self.dir .. "/c"))
+  lu.assertAlmostEquals(kooka.try(model.load(self.dir .. "/c")):predict_one(texts[1])[1], together[1][1], 1e-6)
+end
+
+function TestModels:test_cleaned_in_the_config_rules()
+  local plain, cleaned = self:model "language_model", self:model("language_model", { cleaned = true })
+  lu.assertFalse(plain:cleaned())
+  lu.assertTrue(cleaned:cleaned())
+  lu.assertNotEquals(plain:encode({ "LAUGHS" }):doc(1):tolist(), cleaned:encode({ "LAUGHS" }):doc(1):tolist())
+end
+
+function TestModels:test_a_folder_without_its_words_is_refused()
+  kooka.try(self:model("language_model"):save(self.dir .. "/m"))
+  assert(sys.remove(self.dir .. "/m/words.txt"))
+  local m, message = model.load(self.dir .. "/m")
+  lu.assertNil(m)
+  lu.assertStrContains(message, "words.txt")
 end
 
 os.exit(lu.LuaUnit.run())

@@ -138,7 +138,8 @@ function generate.run(args)
   if threads then sys.threads(threads) end
   local m, status = loaded(names[1], values.int8)
   if not m then return status end
-  local o = { seed = seed, no_unk = not values.unk, stop = not values.endless, plain = not values.marks }
+  local o = { seed = seed, no_unk = not values.unk, stop = not values.endless }
+  if values.marks then o.plain = false end          -- else as the model's texts were
   for _, name in ipairs { "prompt", "n", "tokens", "temperature", "top_k", "top_p", "min_p", "typical", "penalty", "window", "beams",
     "length_penalty" } do o[name] = values[name] end
   if o.n == 1 and not o.beams and not rest.json and not m.config.backwards then return write_growing(m, o) end

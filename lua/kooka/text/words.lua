@@ -12,6 +12,9 @@ local Words = {}
 Words.__index = Words
 Words.__name = "kooka.words"
 
+--- w.file: the name of such a list in a model's folder
+Words.file = "words.txt"
+
 function Words.__tostring(w) return ("words %s: %d"):format(w.path or "(in memory)", #w.list) end
 
 local function wrap(list, counts, marks, path)
@@ -126,8 +129,13 @@ local function check_encode(who, o)
   return o and o.eos or false
 end
 
---- w:encode(text, [{eos = false}]) -> list of ids
-function Words:encode(text, o) return ids_of(self, text, check_encode("encode", o)) end
+--- w:encode(text, [{eos = false}]) -> list of ids | nil, message, "format"
+function Words:encode(text, o)
+  local eos = check_encode("encode", o)
+  local good, message = core.unicode.valid(text)
+  if not good then return nil, message, "format" end
+  return ids_of(self, text, eos)
+end
 
 --- w:encode_all(texts, [{eos = false}]) -> corpus | nil, message, "format"
 -- Every text one document. The message names the text that is not UTF-8.
@@ -172,5 +180,8 @@ function Words:piece(id) return self.list[id], self.counts[id] end
 
 --- w:size() -> number of words, marks included
 function Words:size() return #self.list end
+
+--- words.file: the name of such a list in a model's folder
+words.file = Words.file
 
 return words
