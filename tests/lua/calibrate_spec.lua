@@ -140,7 +140,7 @@ function TestHeldOut:test_misuse_names_both_sizes()
   lu.assertErrorMsgContains("label 1 is 3, expected a class from 1 to 2", calibrate.fit, { { .5, .5 } }, { 3 })
   lu.assertErrorMsgContains("row 2: expected 2 class probabilities", calibrate.fit, { { .5, .5 }, { 1 } }, { 1, 1 })
   lu.assertErrorMsgContains("probability 2 is nan", calibrate.fit, { { .5, math.abs(0 / 0) } }, { 1 })
-  lu.assertErrorMsgContains("method is isotonic", calibrate.fit, { { .5, .5 } }, { 1 }, { method = "isotonic" })
+  lu.assertErrorMsgContains("method is magic", calibrate.fit, { { .5, .5 } }, { 1 }, { method = "magic" })
   lu.assertNil(calibrate.check { method = "temperature", temperature = 0 })
   lu.assertNil(calibrate.check { method = "platt", a = 1 })
 end

@@ -1,7 +1,8 @@
---- calibrate: probabilities that mean what they say: temperature scaling (Guo et al. 2017) and Platt's method (Platt 1999), fitted
--- on held-out predictions.
+--- calibrate: probabilities that mean what they say: temperature scaling (Guo et al. 2017), Platt's method (Platt 1999) and isotonic
+-- regression (Zadrozny & Elkan 2002), fitted on held-out predictions; and the shift that undoes resampling.
 local check_options = require "kooka.options"
 local eval = require "kooka.eval"
+local isotonic = require "kooka.eval.isotonic"
 
 local calibrate = {}
 
@@ -24,9 +25,11 @@ end
 local function softplus(x) return x > 0 and x + math.log(1 + math.exp(-x)) or math.log(1 + math.exp(x)) end
 
 --- calibrate.apply(calibration, probs) -> probs
--- probs: a list of lists of class probabilities; the answer is a new one. calibration: as calibrate.fit gives it, or as it is read
--- from calibration.json. Temperature: softmax(log p / T). Platt: p2 = sigmoid(a log(p2 / p1) + b).
+-- probs: a list of lists of class probabilities; the answer is a new one. calibration: as calibrate.fit gives it, or
+-- as it is read from calibration.json. Temperature: softmax(log p / T). Platt: p2 = sigmoid(a log(p2 / p1) + b).
+-- Isotonic: kooka.eval.isotonic.
 function calibrate.apply(calibration, probs)
+  if calibration.method == "isotonic" then return isotonic.apply(calibration, probs) end
   local out = {}
   if calibration.method == "temperature" then
     for i, row in ipairs(probs) do
@@ -84,7 +87,8 @@ local function platt_loss(x, t, a, b)
   return loss, ga, gb, haa + 1e-10, hab, hbb + 1e-10
 end
 
--- Newton's method with halved steps, and targets that are a little softer than 0 and 1 (Platt 1999; Lin, Lin & Weng 2007).
+-- Newton's method with halved steps, and targets that are a little softer than 0 and 1 (Platt 1999; Lin, Lin & Weng
+-- 2007).
 local function fit_platt(probs, labels)
   local x, t, positive = {}, {}, 0
   for i, row in ipairs(probs) do
@@ -115,7 +119,7 @@ local function fit_platt(probs, labels)
   return { method = "platt", a = a, b = b }
 end
 
-local FITS = { temperature = fit_temperature, platt = fit_platt }
+local FITS = { temperature = fit_temperature, platt = fit_platt, isotonic = isotonic.fit }
 
 local function checked(probs, labels, o)
   if type(probs) ~= "table" or #probs == 0 then error("calibrate: there are no predictions", 3) end
@@ -168,17 +172,27 @@ local function cross_fitted(fit, probs, labels, fold)
   return out
 end
 
+--- calibrate.crossfit(probs, labels, fold, method = "platt") -> probs
+-- Each row by a calibration that was fitted on the rows of all other folds: what may be scored. fold: of each row.
+function calibrate.crossfit(probs, labels, fold, method)
+  local fit = FITS[method or "platt"]
+  if not fit then error(("calibrate: method is %s, expected temperature, platt or isotonic"):format(tostring(method)), 2) end
+  checked(probs, labels, { fold = fold })
+  return cross_fitted(fit, probs, labels, fold)
+end
+
 --- calibrate.fit(probs, labels, {method="temperature", folds=5, fold=nil, groups=nil, seed=nil}) -> calibration
--- probs: held-out class probabilities, a list of lists; labels: classes from 1. method: "temperature" (one number, no label changes) or
--- "platt" (two classes; also moves the balance). calibration: {method, temperature | a, b, n, log_loss = {before, after, difference}},
--- metrics with intervals of the bootstrap. `after` is cross-fitted, each row by a calibration that did not see its fold (fold: of each
--- row, as in cross-validation; or folds, taken in turn), because the rows it was fitted on flatter it; the calibration itself is
--- fitted on all rows. groups: of each row, for the bootstrap.
+-- probs: held-out class probabilities, a list of lists; labels: classes from 1. method: "temperature" (one number, no
+-- label changes) or "platt" (two classes; also moves the balance) or "isotonic" (any rising curve; wants hundreds of
+-- rows of each class). calibration: {method, temperature | a, b | curves, n, log_loss = {before, after, difference}},
+-- metrics with intervals of the bootstrap. `after` is cross-fitted, each row by a calibration that did not see its
+-- fold (fold: of each row, as in cross-validation; or folds, taken in turn), because the rows it was fitted on flatter
+-- it; the calibration itself is fitted on all rows. groups: of each row, for the bootstrap.
 function calibrate.fit(probs, labels, o)
   o = o or {}
   check_options("calibrate.fit", o, { method = true, folds = true, fold = true, groups = true, seed = true })
   local fit = FITS[o.method or "temperature"]
-  if not fit then error(("calibrate: method is %s, expected temperature or platt"):format(tostring(o.method)), 2) end
+  if not fit then error(("calibrate: method is %s, expected temperature, platt or isotonic"):format(tostring(o.method)), 2) end
   checked(probs, labels, o)
   local calibration = fit(probs, labels)
   local crossed = cross_fitted(fit, probs, labels, folds_of(labels, o))
@@ -204,8 +218,83 @@ function calibrate.check(calibration)
   elseif calibration.method == "platt" then
     if number(calibration.a) and number(calibration.b) then return true end
     return nil, "platt: a and b must be numbers"
+  elseif calibration.method == "isotonic" then
+    return isotonic.check(calibration)
   end
-  return nil, ("method is %s, expected temperature or platt"):format(tostring(calibration.method))
+  return nil, ("method is %s, expected temperature, platt or isotonic"):format(tostring(calibration.method))
+end
+
+---- the balance of classes ------------------------------------------------------------------------------
+
+-- A list of C numbers above 0 as shares that sum to 1.
+local function shares(list, classes, name)
+  local sum, out = 0, {}
+  if type(list) ~= "table" or #list ~= classes then
+    error(("calibrate: %s has %s numbers for %d classes"):format(name, type(list) == "table" and #list or "no", classes), 3)
+  end
+  for c, v in ipairs(list) do
+    if type(v) ~= "number" or not (v > 0 and v < math.huge) then
+      error(("calibrate: %s of class %d is %s, expected a share or a count above 0"):format(name, c, tostring(v)), 3)
+    end
+    sum = sum + v
+  end
+  for c, v in ipairs(list) do out[c] = v / sum end
+  return out
+end
+
+local function shifted(row, ratio)
+  local sum, out = 0, {}
+  for c, p in ipairs(row) do
+    out[c] = p * ratio[c]
+    sum = sum + out[c]
+  end
+  for c = 1, #out do out[c] = sum > 0 and out[c] / sum or 1 / #out end
+  return out
+end
+
+--- calibrate.prior_shift(probs, from, to) -> probs
+-- Probabilities of a model that was trained where classes had the shares `from` (behind resampling, or as class
+-- weights make them: w_c n_c), as they are where classes have the shares `to`: p_c becomes p_c to_c / from_c, and rows
+-- sum to 1 again (Elkan 2001, theorem 2; Saerens et al. 2002, eq. 4). For two classes that adds log(to_2 / to_1) -
+-- log(from_2 / from_1) to the logit. probs: a list of lists, or of probabilities of class 2; from, to: shares or
+-- counts above 0.
+function calibrate.prior_shift(probs, from, to)
+  local flat = type(probs[1]) == "number"
+  local classes = flat and 2 or #(probs[1] or {})
+  from, to = shares(from, classes, "from"), shares(to, classes, "to")
+  local ratio, out = {}, {}
+  for c = 1, classes do ratio[c] = to[c] / from[c] end
+  for i, row in ipairs(probs) do
+    out[i] = flat and shifted({ 1 - row, row }, ratio)[2] or shifted(row, ratio)
+  end
+  return out
+end
+
+--- calibrate.priors(probs, from, {steps = 1000, tolerance = 1e-9}) -> shares, steps
+-- The shares of classes among rows without labels, from probabilities of a model trained at the shares `from`:
+-- expectation maximisation (Saerens et al. 2002, section 2.2). Right only where the texts of each class are like those
+-- trained on.
+function calibrate.priors(probs, from, o)
+  o = o or {}
+  check_options("calibrate.priors", o, { steps = true, tolerance = true })
+  if #probs == 0 then error("calibrate.priors: there are no predictions", 2) end
+  local start = shares(from, #probs[1], "from")
+  local now, limit = start, o.steps or 1000
+  for step = 1, limit do
+    local sum, most = {}, 0
+    local ratio = {}
+    for c = 1, #start do ratio[c], sum[c] = now[c] / start[c], 0 end
+    for _, row in ipairs(probs) do
+      for c, p in ipairs(shifted(row, ratio)) do sum[c] = sum[c] + p end
+    end
+    for c = 1, #start do
+      sum[c] = sum[c] / #probs
+      most = math.max(most, math.abs(sum[c] - now[c]))
+    end
+    now = sum
+    if most < (o.tolerance or 1e-9) then return now, step end
+  end
+  return now, limit
 end
 
 return calibrate
