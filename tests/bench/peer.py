@@ -387,9 +387,50 @@ def resampler(maker):
     return case
 
 
+def cv_head(z):
+    import numpy
+    import sklearn
+    from sklearn import metrics as m
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    n, D, folds, rounds, resamples = (int(z[k]) for k in ("N", "D", "folds", "rounds", "resamples"))
+    some = min(resamples, 20)
+    rng = numpy.random.default_rng(1)
+    x = rng.standard_normal((n, D)).astype(numpy.float32)
+    y = (x[:, 0] + rng.standard_normal(n) > 1.8).astype(int)
+    scale = D ** .5                 # rows of mean squared norm 1; the mean loss with l2 .01 is C = 1 / (.01 n)
+    fitting = [0, 0]
+
+    def step():
+        begin = clock()
+        probs = []
+        for r in range(rounds):
+            head = LogisticRegression(C=1 / (.01 * n * (1 - 1 / folds)), max_iter=1000)
+            cv = StratifiedKFold(folds, shuffle=True, random_state=r)
+            probs.append(cross_val_predict(head, x / scale, y, cv=cv, method="predict_proba")[:, 1])
+        fitting[0] = clock() - begin
+        for _ in range(some):
+            k = rng.integers(0, n, n)
+            for p in probs:
+                yk, pk = y[k], p[k]
+                hard = pk > .5
+                m.precision_recall_fscore_support(yk, hard, average="binary", zero_division=0)
+                m.matthews_corrcoef(yk, hard)
+                m.accuracy_score(yk, hard)
+                m.balanced_accuracy_score(yk, hard)
+                m.average_precision_score(yk, pk)
+                m.roc_auc_score(yk, pk)
+                m.log_loss(yk, pk)
+                m.brier_score_loss(yk, pk)
+        fitting[1] = clock() - begin - fitting[0]
+        # only the resamples are scaled, not the fits
+        step.scale = (fitting[0] + fitting[1] * resamples / some) / (fitting[0] + fitting[1])
+    return step, "scikit-learn %s, %d of %d resamples, scaled" % (sklearn.__version__, some, resamples)
+
+
 CASES = {"lstm": lstm, "lm": lm, "qrnn": qrnn, "classifier": classifier, "message": message, "message_int8": message,
          "linear_ce": linear_ce,
-         "embedding": embedding, "matmul": matmul, "adam": adam_case, "tokenizer": tokenizer, "rules": rules, "nbsvm": nbsvm, "bootstrap": bootstrap, "heads": heads,
+         "embedding": embedding, "matmul": matmul, "adam": adam_case, "tokenizer": tokenizer, "rules": rules, "nbsvm": nbsvm, "bootstrap": bootstrap, "heads": heads, "cv_head": cv_head,
          "smote": resampler("SMOTE"), "borderline_smote": resampler("BorderlineSMOTE"), "adasyn": resampler("ADASYN")}
 open_now = {}
 

@@ -255,6 +255,35 @@ cases.bootstrap = {
   end,
 }
 
+-- Repeated stratified cross-validation of one logistic head, and every metric of it with its bootstrap.
+cases.cv_head = {
+  about = "one head, repeated stratified CV, bootstrapped metrics", unit = "ms",
+  sizes = { N = 2000, D = 100, folds = 5, rounds = 5, resamples = 1000 }, tiny = { N = 40, D = 3, folds = 2, rounds = 1, resamples = 20 },
+  open = function(z)
+    local s, labels = random "cv_head", {}
+    local x = core.randn(z.N, z.D, s):keep()
+    for i, v in ipairs(x:narrow(2, 1, 1):reshape(z.N):tolist()) do labels[i] = v + s:normal() > 1.8 and 2 or 1 end
+    local split, repeats = require "kooka.data.split", require "kooka.eval.repeats"
+    local function take(rows) return core.index_select(x, core.tensor(rows, "int32")) end
+    return function()
+      local prob, pred = {}, {}
+      for r = 1, z.rounds do
+        prob[r], pred[r] = {}, {}
+        for _, fold in ipairs(split.kfold(labels, { k = z.folds, seed = r })) do
+          local scope <close> = core.scope()
+          local y = {}
+          for i, row in ipairs(fold.train) do y[i] = labels[row] end
+          local w, b = core.logistic.path(take(fold.train), y, { l2 = 1e-2 })
+          for i, p in ipairs(core.logistic.prob(take(fold.valid), w, b)[1]) do
+            prob[r][fold.valid[i]], pred[r][fold.valid[i]] = p, p > .5 and 2 or 1
+          end
+        end
+      end
+      repeats.compare { prob = { prob }, pred = { pred }, label = labels, resamples = z.resamples }
+    end, {}
+  end,
+}
+
 cases.heads = {
   about = "a head a person, 5 folds", unit = "ms", sizes = { users = 1000, rows = 100, D = 400 },
   tiny = { users = 3, rows = 12, D = 4 },
@@ -343,6 +372,7 @@ cases.rows = {
   { name = "rules", case = "rules" },
   { name = "nbsvm fit", case = "nbsvm" },
   { name = "bootstrap 1000", case = "bootstrap" },
+  { name = "cv head", case = "cv_head", repeats = 3 },
   { name = "heads 1000x100x400", case = "heads", repeats = 3 },
   { name = "smote 100000x400", case = "smote", repeats = 5 },
   { name = "borderline-smote 100000x400", case = "borderline_smote", repeats = 3 },

@@ -33,6 +33,7 @@ targets.rows = {
   ["one message"] = row({ ratio = 1.3 }, { ratio = 4 }),
   ["one message bf16"] = row({ ratio = 1.4 }, { ratio = 3 }),
   ["one message int8"] = row({ ratio = 4 }, nil),
+  ["cv head"] = row({ ratio = 20 }, { ratio = 20 }),
   ["qrnn lm"] = row({ ratio = 2 }, { ratio = 2 }),
   ["qrnn lm bf16"] = row({ ratio = 2.5 }, { ratio = 2 }),
   ["linear+ce"] = row({ ratio = 1.15 }, { ratio = 1.1 }),
