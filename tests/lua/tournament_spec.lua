@@ -304,6 +304,18 @@ function TestTournament.test_how_many_positives_a_training_side_holds_does_not_c
   lu.assertAlmostEquals(entries[1].metrics.average_precision.value, 5 / 101, 1e-9)
 end
 
+function TestTournament.test_every_strategy_can_be_played()
+  local data, splits = game(90, 18, { folds = 3 })
+  local list, missing = strategies.choose()
+  lu.assertEquals(missing, {})
+  lu.assertEquals(#list, #strategies.list)
+  for _, s in ipairs(list) do
+    local got = tournament.play(s, data, splits, { seed = 1 })
+    lu.assertNil(got.failed, s.name .. ": " .. tostring(got.failed))
+    lu.assertEquals(#got.prob[1], 90)
+  end
+end
+
 function TestTournament.test_unknown_strategies_are_named()
   lu.assertErrorMsgContains('there is no strategy "magic"', strategies.choose, "nothing,magic")
   lu.assertEquals(strategies.choose("focal")[1].id, "nothing")
