@@ -139,10 +139,11 @@ end
 -- of each text, from 1 (or shares: a list of class shares for each). scores: a number for each text too, false where it has
 -- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. rows: texts to train on (repeats
 -- allowed: oversampling); valid_rows: texts to watch. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma,
--- smoothing, weights, drop, decay, clip, batch, backwards.
+-- counts, tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
-  for _, name in ipairs { "drop", "loss", "gamma", "smoothing", "weights", "score_weight", "range", "classes_names" } do
+  for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",
+    "classes_names" } do
     options[name] = o[name]
   end
   options.kind, options.classes, options.head = o.scores and "multi_task" or "classifier", o.classes or 2, o.head or 50
