@@ -79,13 +79,11 @@ static void keep_cut(const kk_keeping *j, kk_keep *s, kk_candidate *c, kk_real *
   s->n = n;
 }
 
-/* Measures the k with the smallest upper bounds, which lowers the limit, then those that are still below it. */
+/* Measures those wholly below the limit, of which there are k: that lowers it; then those that may still be below it. */
 static void keep_exact(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch) {
   keep_cut(j, s, c, scratch);
-  for (int32_t i = 0; i < s->n; i++) scratch[i] = c[i].up;
-  const kk_real first = s->n > j->k ? keep_select(scratch, s->n, j->k) : (kk_real)INFINITY;
   for (int32_t i = 0; i < s->n; i++)
-    if (c[i].up <= first) keep_measure(j, point, s, c + i);
+    if (c[i].up <= s->limit) keep_measure(j, point, s, c + i);
   keep_cut(j, s, c, scratch);
   for (int32_t i = 0; i < s->n; i++) keep_measure(j, point, s, c + i);
   keep_cut(j, s, c, scratch);

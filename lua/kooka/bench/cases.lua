@@ -374,7 +374,7 @@ cases.rows = {
   { name = "bootstrap 1000", case = "bootstrap" },
   { name = "cv head", case = "cv_head", repeats = 3 },
   { name = "heads 1000x100x400", case = "heads", repeats = 3 },
-  { name = "smote 100000x400", case = "smote", repeats = 5 },
+  { name = "smote 100000x400", case = "smote", repeats = 5, installed = true },
   { name = "borderline-smote 100000x400", case = "borderline_smote", repeats = 3 },
   { name = "adasyn 100000x400", case = "adasyn", repeats = 3 },
 }

@@ -41,6 +41,7 @@ targets.rows = {
   ["linear+ce memory"] = row({ share = .1 }, { share = .1 }),
   ["linear+ce bf16 memory"] = row({ share = .1 }, { share = .1 }),
   ["smote 100000x400"] = row({ ratio = 5 }, { ratio = 5 }),
+  ["smote 100000x400 as installed"] = row({ ratio = 5 }, { ratio = 5 }),
   ["borderline-smote 100000x400"] = row({ ratio = 4 }, { ratio = 4 }),
   ["adasyn 100000x400"] = row({ ratio = 4 }, { ratio = 4 }),
   -- Ten times the tokens: the time, the memory of the process, and what each further token takes over its activations.

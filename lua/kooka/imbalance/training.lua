@@ -147,9 +147,12 @@ local function extreme(t, better)
   return best
 end
 
---- t:largest(), t:smallest() -> label
--- The first in the order of classes where several have as many rows.
+--- t:largest() -> label of the class with most rows
+-- The first in the order of classes where several have as many.
 function Training:largest() return extreme(self, function(a, b) return a > b end) end
+
+--- t:smallest() -> label of the class with fewest rows
+-- The first in the order of classes where several have as few.
 function Training:smallest() return extreme(self, function(a, b) return a < b end) end
 
 local function check_count(t, y, n, up)
