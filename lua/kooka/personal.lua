@@ -149,7 +149,8 @@ end
 
 --- personal.heads(run, tok, lm, d, p) -> {rung = result, ...}, general predictions
 -- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds, min (rows a
--- person must have to be judged), components, rungs (names with commas; default: all but "own"), and the options of ulmfit.classifier. Stages classifier-K and heads-K.
+-- person must have to be judged), components, rungs (names with commas; default: all but "own"), and the options of
+-- ulmfit.classifier. Stages classifier-K and heads-K.
 function personal.heads(run, tok, lm, d, p)
   personal.need(d, p.min)
   local persons

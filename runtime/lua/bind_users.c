@@ -61,6 +61,10 @@ static kk_status users_open(const users_args *a, kk_users *u, kk_err *e) {
   kk_status st = kk_users_new(u, a->x, a->n, a->d, a->label, a->user, a->nuser, a->offset, a->folds, a->seed, e);
   u->rung = a->rung;
   u->pseudo = a->pseudo;
+  if (!st && a->rung == KK_RUNG_PROTO) {
+    st = kk_users_whole(u, e);
+    if (st) kk_users_free(u);
+  }
   if (!st && a->mean) memcpy(u->mean, a->mean, (size_t)a->d * sizeof *u->mean);
   if (!st && a->scale > 0) u->scale = a->scale;
   return st;
@@ -101,6 +105,15 @@ static void users_set(lua_State *L, const char *name, const double *v, int64_t n
   lua_setfield(L, -2, name);
 }
 
+static void users_tell(const kk_users *u, double *ones, double *rows, double *mean, double *scale) {
+  for (int64_t k = 0; k < u->nuser; k++) {
+    ones[k] = (double)u->positives[k];
+    rows[k] = (double)(u->start[k + 1] - u->start[k]);
+  }
+  memcpy(mean, u->mean, (size_t)u->d * sizeof *mean);
+  *scale = u->scale;
+}
+
 static int users_cross(lua_State *L) {
   users_args a = users_read(L);
   int64_t sample = kk_lua_opt_integer(L, 1, "sample", 400, 0, LUA_MAXINTEGER);
@@ -121,12 +134,7 @@ static int users_cross(lua_State *L) {
   if (!st) {
     st = kk_users_tune(&u, a.lambda, (int)a.nlambda, a.lambda0, sample, logit, of, total, &top, dw, a.heads ? db : NULL, &e);
     for (int64_t i = 0; i < a.n; i++) fold[i] = u.fold[i] + 1;
-    for (int64_t k = 0; k < a.nuser; k++) {
-      ones[k] = (double)u.positives[k];
-      rows[k] = (double)(u.start[k + 1] - u.start[k]);
-    }
-    memcpy(mean, u.mean, (size_t)a.d * sizeof *mean);
-    scale = u.scale;
+    users_tell(&u, ones, rows, mean, &scale);
     kk_users_free(&u);
   }
   if (st) return kk_lua_fail(L, &e);
@@ -159,7 +167,9 @@ static int users_cross(lua_State *L) {
 
 static int users_fit(lua_State *L) {
   users_args a = users_read(L);
-  double *db = kk_lua_users_block(L, (size_t)a.nuser, sizeof *db);
+  double *db = kk_lua_users_block(L, (size_t)a.nuser, sizeof *db), *ones = kk_lua_users_block(L, (size_t)a.nuser, sizeof *ones);
+  double *rows = kk_lua_users_block(L, (size_t)a.nuser, sizeof *rows), scale = 1;
+  double *mean = kk_lua_users_block(L, (size_t)a.d, sizeof *mean);
   kk_users u;
   kk_err e;
   kk_status st;
@@ -170,6 +180,7 @@ static int users_fit(lua_State *L) {
   st = users_open(&a, &u, &e);
   if (!st) {
     st = kk_users_fit(&u, a.lambda[0], a.lambda0, dw, db, &e);
+    users_tell(&u, ones, rows, mean, &scale);
     kk_users_free(&u);
   }
   if (st) return kk_lua_fail(L, &e);
@@ -181,7 +192,13 @@ static int users_fit(lua_State *L) {
     lua_pushnil(L);
   }
   kk_lua_users_pushlist(L, db, a.nuser);
-  return 2;
+  lua_createtable(L, 0, 4);
+  users_set_counts(L, "positives", ones, a.nuser);
+  users_set_counts(L, "rows", rows, a.nuser);
+  if (a.d) users_set(L, "mean", mean, a.d);
+  lua_pushnumber(L, scale);
+  lua_setfield(L, -2, "scale");
+  return 3;
 }
 
 /* index(ids): dense numbers in order of first appearance. */
@@ -300,7 +317,7 @@ static const kk_reg users_funcs[] = {
    "each lambda over the persons it was searched on: sample (400; 0: all) of them, evenly spread. rows, positives: of "
    "each person. heads: also w and b, as fit gives them, at the best lambda."},
   {"fit", users_fit, "fit{labels=, users=, nuser=, offset=, features=, lambda={number}, ...} -> dw [U,D] (nil without "
-   "features), db\n" USERS_ARGS
+   "features), db, {rows, positives, mean, scale}\n" USERS_ARGS
    "What to add to the general weights and bias for each person, fitted on all rows."},
   {"one", users_one, "one(w, b, k, x, offset) -> P(class 2)\nsigmoid(offset + w[k].x + b[k]) of one message: float32 tensors w [U,D], "
    "b [U], x [D] (or [1,D]), k from 1."},

@@ -40,9 +40,13 @@ typedef struct kk_users {
 } kk_users;
 
 /* user [N] in 0..nuser-1; folds = 0: leave one out; folds = -k: at most k, and each holds a row of the person's smaller
-** class (leave one out where there is a single one): stratified, which flatters intercepts by about 1/(2 rows). mean and scale may be overwritten before a solver runs. KK_EARG names the first bad row (from 1). */
+** class (leave one out where there is a single one): stratified, which flatters intercepts by about 1/(2 rows).
+** mean and scale may be overwritten before a solver runs; above 65,536 rows they are those of that many. KK_EARG names
+** the first bad row (from 1). */
 kk_status kk_users_new(kk_users *u, const float *x, int64_t n, int64_t d, const uint8_t *label, const int32_t *user,
                        int64_t nuser, const double *offset, int folds, uint64_t seed, kk_err *e);
+/* Means over all rows, however many: PROTO wants them. */
+kk_status kk_users_whole(kk_users *u, kk_err *e);
 void kk_users_free(kk_users *u);
 /* A person whose rows are all of one class keeps the general head. */
 static inline int kk_users_one_class(const kk_users *u, int64_t k) {

@@ -86,20 +86,42 @@ KK_CLONES static void person_gram(const float *z, int64_t rows, int64_t dp, floa
     }
 }
 
-/* One row, centred and scaled; 1/scale is rounded once. */
-KK_CLONES static void person_scale(const float *restrict x, const double *restrict mean, double by, int64_t d,
+/* One row, centred and scaled by numbers of float. */
+KK_CLONES static void person_scale(const float *restrict x, const float *restrict mean, float by, int64_t d,
                                    float *restrict z) {
-  for (int64_t j = 0; j < d; j++) z[j] = (float)(((double)x[j] - mean[j]) * by);
+  for (int64_t j = 0; j < d; j++) z[j] = (x[j] - mean[j]) * by;
+}
+
+/* A person's rows lie anywhere: the next one is asked for while this one is scaled. */
+static void person_ahead(const kk_person *s, int i) {
+  if (i >= s->m) return;
+  const char *x = (const char *)(s->u->x + s->row[i] * s->u->d);
+  for (int64_t b = 0; b < s->d * (int64_t)sizeof(float); b += 64) __builtin_prefetch(x + b);
+}
+
+/* A row with anything that is not finite has an inner product with itself that is not. */
+static int person_bad(const kk_person *s) {
+  for (int i = 0; i < s->m; i++) {
+    const float *z = s->z + i * s->dp;
+    double sum = s->gram ? (double)s->k[(int64_t)i * s->wide + i] : 0;
+    for (int64_t j = 0; !s->gram && j < s->d; j++) sum += fabs((double)z[j]);
+    if (!isfinite(sum)) return 1;
+  }
+  return 0;
 }
 
 static void person_gather(kk_person *s) {
   const kk_users *u = s->u;
   int64_t rows = person_up(s->m, BLOCK);
+  float *mean = (float *)(void *)s->t;                     /* [dp] doubles hold as many floats; zeroed again below */
+  for (int64_t j = 0; j < s->d; j++) mean[j] = (float)u->mean[j];
   for (int i = 0; i < s->m; i++) {
     float *z = s->z + i * s->dp;
-    person_scale(u->x + s->row[i] * u->d, u->mean, 1 / u->scale, s->d, z);
+    person_ahead(s, i + 2);
+    person_scale(u->x + s->row[i] * u->d, mean, (float)(1 / u->scale), s->d, z);
     for (int64_t j = s->d; j < s->dp; j++) z[j] = 0;
   }
+  memset(s->t, 0, (size_t)s->dp * sizeof *s->t);
   memset(s->z + s->m * s->dp, 0, (size_t)((rows - s->m) * s->dp) * sizeof *s->z);
   s->gram = u->rung != KK_RUNG_FIRTH && u->rung != KK_RUNG_FLIC && u->rung != KK_RUNG_PROTO && person_wants_gram(s->m, s->d);
   if (s->gram) {
@@ -131,7 +153,9 @@ void kk_person_open(kk_person *s, const kk_users *u, int64_t k, int64_t d, char 
     s->y[i] = u->label[s->row[i]];
     s->on[i] = 1;
   }
-  if (d) person_gather(s);
+  if (!d) return;
+  person_gather(s);
+  s->bad = person_bad(s);
 }
 
 void kk_person_fold(kk_person *s, int fold) {

@@ -11,6 +11,7 @@ typedef struct kk_person {
   int64_t who;
   int m, wide;                   /* rows; padded */
   int64_t d, dp;                 /* features in use (0: an intercept alone); padded */
+  int bad;                       /* some feature is not finite */
   int gram;                      /* k is [M, wide] of z.z'; else [d, wide], z transposed */
   float *z, *k;                  /* z [M, dp] */
   double *offset, *y;            /* [wide] */

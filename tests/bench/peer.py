@@ -352,7 +352,7 @@ def bootstrap(z):
 def heads(z):
     import numpy
     import sklearn
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     users, rows, D = int(z["users"]), int(z["rows"]), int(z["D"])
     some = min(users, 20)
@@ -362,6 +362,12 @@ def heads(z):
 
     def step():
         for u in range(some):
+            if int(z.get("ridge", 0)):
+                Ridge(alpha=120).fit(x[u] / D ** .5, y[u])
+                continue
+            if int(z.get("fit", 0)):
+                LogisticRegression(C=1 / 30, max_iter=1000).fit(x[u] / D ** .5, y[u])
+                continue
             head = LogisticRegression(C=1 / 30, max_iter=1000)
             cross_val_predict(head, x[u] / D ** .5, y[u], cv=StratifiedKFold(5), method="predict_proba")
             head.fit(x[u] / D ** .5, y[u])

@@ -68,7 +68,7 @@ function TestUsersFleet:test_refreshing_adding_and_removing_leave_the_others_bit
   lu.assertNil(fl:person("p1"))
   lu.assertEquals(fl.w[2]:tolist(), before[3])
   lu.assertEquals(fl:person("new").n, 40)
-  local one = fl:add("p3", { features = x, labels = take({ 2, 2, 2, 2 }, 1, 4), offset = take(o, 1, 4), use = nil, features = x:narrow(1, 1, 4) })
+  local one = fl:add("p3", { features = x:narrow(1, 1, 4), labels = { 2, 2, 2, 2 }, offset = take(o, 1, 4) })
   lu.assertEquals(one.use, "global")
   lu.assertStrContains(one.message, "p3: all 4 rows are of class 2")
 end

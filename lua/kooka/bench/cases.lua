@@ -290,7 +290,10 @@ cases.heads = {
   open = function(z)
     local s = random "heads"
     local n, people, labels = z.users * z.rows, {}, {}
-    local features = core.randn(n, z.D, s):keep()
+    local some = math.min(n, 100000)
+    local part, parts = core.randn(some, z.D, s):keep(), {}
+    for i = 1, n // some do parts[i] = part end
+    local features = #parts > 1 and core.cat(parts, { dim = 1 }):keep() or part
     local first = features:narrow(2, 1, 1):reshape(n):tolist()
     for i = 1, n do
       people[i] = (i - 1) // z.rows + 1
@@ -298,9 +301,12 @@ cases.heads = {
     end
     local offset = {}
     for i = 1, n do offset[i] = 0 end
+    -- fit = 1: heads on all rows and no folds; ridge = 1: in closed form
     return function()
+      local folds
+      if z.fit == 1 then folds = false end
       require("kooka.users").fit { features = features, labels = labels, users = people, offset = offset,
-        lambda = 30, lambda0 = 1 }
+        lambda = 30, lambda0 = 1, folds = folds, method = z.ridge == 1 and "ridge" or "map" }
     end, {}
   end,
 }
@@ -377,6 +383,8 @@ cases.rows = {
   { name = "smote 100000x400", case = "smote", repeats = 5, installed = true },
   { name = "borderline-smote 100000x400", case = "borderline_smote", repeats = 3 },
   { name = "adasyn 100000x400", case = "adasyn", repeats = 3 },
+  { name = "heads 10000, logistic", case = "heads", sizes = { users = 10000, fit = 1, ridge = 0 }, repeats = 3 },
+  { name = "heads 10000, ridge", case = "heads", sizes = { users = 10000, fit = 1, ridge = 1 }, repeats = 3 },
 }
 
 local function with(entry, name, more)

@@ -44,6 +44,9 @@ targets.rows = {
   ["smote 100000x400 as installed"] = row({ ratio = 5 }, { ratio = 5 }),
   ["borderline-smote 100000x400"] = row({ ratio = 4 }, { ratio = 4 }),
   ["adasyn 100000x400"] = row({ ratio = 4 }, { ratio = 4 }),
+  ["heads 1000x100x400"] = { any = { ratio = 50 } },
+  ["heads 10000, logistic"] = { any = { ratio = 50 } },
+  ["heads 10000, ridge"] = { any = { ratio = 50 } },
   -- Ten times the tokens: the time, the memory of the process, and what each further token takes over its activations.
   ["lm tokens x10 time"] = { any = TOKENS },
   ["lm tokens x10 memory"] = { any = { at_most = 10 } },

@@ -289,6 +289,7 @@ end
 
 local ACTIONS = { add = add, predict = predict, remove = remove, features = features, list = list }
 
+--- run(args) -> exit status
 function command.run(args)
   local verb, words, o = verbs.read(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
   if not verb then return refuse(words) end

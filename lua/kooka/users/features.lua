@@ -26,9 +26,12 @@ local function means(x, ids, nuser, keep)
 end
 
 --- features.vectors{features=, users=, labels=nil, result=nil, reference=nil, reference_offset=nil} -> {names=, centroid=, ...}
--- One row a person: centroid [U,D] (mean of his features), and with labels liking [U,D] (mean of class 2 minus mean of class 1; zeros with
--- one class); with result (users.fit on the same persons) head [U,D], what his head adds to the general one; with reference [R,D] and
--- reference_offset [R] (a shared set of messages and their general logits) tastes [U,R]: his calibrated P(class 2) of each of them.
+-- One row a person: centroid [U,D] (mean of his features), and with labels liking [U,D] (mean of class 2 minus mean of
+-- class 1; zeros with
+-- one class); with result (users.fit on the same persons) head [U,D], what his head adds to the general one; with
+-- reference [R,D] and
+-- reference_offset [R] (a shared set of messages and their general logits) tastes [U,R]: his calibrated P(class 2) of
+-- each of them.
 function features.vectors(o)
   check_options("users.features.vectors", o, { features = true, users = true, labels = true, result = true, reference = true,
     reference_offset = true })
@@ -83,8 +86,10 @@ function features.distances(vectors, o)
 end
 
 --- features.differ{a=, b=, permutations=999, seed=1} -> {value=, p=, permutations=, n_a=, n_b=}
--- Do two persons write (or rate) different messages, in one encoder? a [N,D] and b [M,D]: their features. value: energy distance
--- 2 E|x-y| - E|x-x'| - E|y-y'| (Szekely and Rizzo 2013); p: share of random exchanges of rows between them with as large a value, counted
+-- Do two persons write (or rate) different messages, in one encoder? a [N,D] and b [M,D]: their features. value:
+-- energy distance
+-- 2 E|x-y| - E|x-x'| - E|y-y'| (Szekely and Rizzo 2013); p: share of random exchanges of rows between them with as
+-- large a value, counted
 -- with the one observed. Between two encoders distances mean nothing without alignment.
 function features.differ(o)
   check_options("users.features.differ", o, { a = true, b = true, permutations = true, seed = true })

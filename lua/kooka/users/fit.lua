@@ -29,7 +29,8 @@ fit.rungs = {
 local RUNG = {}
 for _, r in ipairs(fit.rungs) do RUNG[r.name] = r end
 
-local OPTIONS = { mean = true, scale = true, features = true, labels = true, users = true, head = true, offset = true, method = true, lambda = true,
+local OPTIONS = { mean = true, scale = true, features = true, labels = true, users = true, head = true, offset = true,
+  method = true, lambda = true,
   lambda0 = true, folds = true, seed = true, components = true, pseudo = true }
 
 local function as_list(x) return type(x) == "userdata" and x:tolist() or x end
@@ -140,7 +141,11 @@ local function prepare(opts, who)
     error(("users.fit: method is '%s', expected %s"):format(tostring(method), table.concat(names, ", ")), who)
   end
   if not opts.labels or not opts.users then error("users.fit: expected labels and users, one of each a row", who) end
-  local labels = map(as_list(opts.labels), class)
+  local labels, booleans = as_list(opts.labels), false
+  for i = 1, #labels do
+    if labels[i] == true or labels[i] == false then booleans = true end
+  end
+  if booleans then labels = map(labels, class) end
   local ids, nuser, names = solver.index(as_list(opts.users))
   if #ids ~= #labels then error(("users.fit: users has %d rows, labels have %d"):format(#ids, #labels), who) end
   if RUNG[method].features and not opts.features then
@@ -173,18 +178,32 @@ local function plan(method, opts)
   return p
 end
 
+-- Without folds: heads on all rows at given strengths, and no predictions to judge them by.
+local function heads_alone(result, p, ask, opts, lambda0, base)
+  if #p.lambda > 1 then error("users.fit: folds = false wants lambda: without folds there is nothing to choose it by", 3) end
+  local scope <close> = core.scope()
+  local w, b, got = ask(p.lambda, lambda0, { features = p.features, rung = p.rung, pseudo = opts.pseudo, mean = opts.mean,
+    scale = opts.scale }, solver.fit)
+  w, b = p.back(w, b)
+  if w then w = w:keep() end
+  result.lambda0, result.lambda, result.global, result.heads = lambda0, p.lambda[1], map(base, sigmoid), { w = w, b = b }
+  result.mean, result.scale = not p.few and got.mean or nil, not p.few and got.scale or nil
+  result.per = persons(result, got)
+  return result
+end
+
 --- fit.fit(opts) -> result: users.fit
 function fit.fit(opts)
   check_options("users.fit", opts, OPTIONS)
   local method, labels, ids, nuser, names = prepare(opts, 3)
   local base = method == "own" and filled(#labels, 0) or general(opts, #labels)
   local p = plan(method, opts)
-  local folds = opts.folds == "minority" and -5 or opts.folds
-  local function ask(lambda, lambda0, more)
+  local folds = opts.folds == "minority" and -5 or opts.folds or nil
+  local function ask(lambda, lambda0, more, how)
     local q = { labels = labels, users = ids, nuser = nuser, offset = base, lambda = lambda, lambda0 = lambda0,
       folds = folds, seed = opts.seed, rung = "map" }
     for k, v in pairs(more or {}) do q[k] = v end
-    return solver.cross(q)
+    return (how or solver.cross)(q)
   end
   local result = { method = method, labels = labels, ids = ids, users = names }
   if method == "global" then
@@ -195,6 +214,7 @@ function fit.fit(opts)
   end
   local needs0 = p.rung ~= "firth" and p.rung ~= "flic"
   local lambda0 = opts.lambda0 or needs0 and choose_lambda0(ask) or 1
+  if opts.folds == false then return heads_alone(result, p, ask, opts, lambda0, base) end
   local got, pseudo
   for _, m in ipairs(method == "prototypes" and not opts.pseudo and PSEUDO or { opts.pseudo or 4 }) do
     local try = ask(p.lambda, lambda0, { features = p.features, rung = p.rung, heads = true, pseudo = m, mean = opts.mean,

@@ -1,9 +1,11 @@
 --- users.fleet: the heads of all persons of one model in one safetensors file; one person is added, refreshed or removed without
 -- touching the others, and a message is scored in microseconds.
 --
--- File (docs: this text): tensors w [U,D], b [U] (what is added to the general head), mean [D] (of the features when the heads were fitted);
--- metadata: kooka_users = "1", users (JSON: a list of {id, n, minority_n, minority_class, use, at}), fit (JSON: method, lambda, lambda0, scale,
--- width), model (what the features came from). Each change writes the file aside and renames it; the rows of other persons are copied bit
+-- File (docs: this text): tensors w [U,D], b [U] (what is added to the general head), mean [D] (of the features when
+-- the heads were fitted);
+-- metadata: kooka_users = "1", users (JSON: a list of {id, n, minority_n, minority_class, use, at}), fit (JSON: method,
+-- lambda, lambda0, scale, width), model (what the features came from). Each change writes the file aside and renames
+-- it; the rows of other persons are copied bit
 -- for bit. A version with a larger number is refused.
 local core = require "kooka.core"
 local check_options = require "kooka.options"
@@ -32,8 +34,10 @@ local function stats(id, n, positives, use)
 end
 
 --- fleet.new(result, {model=nil, report=nil}) -> fleet
--- From users.fit. model: a text that names the encoder and the general head (kept, and compared by whoever loads the file). report: of
--- users.report; a person whose head is not shown to be better then gets a head of zeros (use = "global"). Ids become texts. Raises when two
+-- From users.fit. model: a text that names the encoder and the general head (kept, and compared by whoever loads the
+-- file). report: of
+-- users.report; a person whose head is not shown to be better then gets a head of zeros (use = "global"). Ids become
+-- texts. Raises when two
 -- ids are the same text.
 function fleet.new(result, o)
   o = o or {}
@@ -95,7 +99,8 @@ function Fleet:size() return #self.people end
 function Fleet:person(id) return self.people[self.index[tostring(id)]] end
 
 --- fl:predict{users=, features=, offset=} -> list of P(class 2)
--- Pairs of (person, message): ids, features [N,D] (not needed by intercepts), general logits. Somebody unknown gets the general head.
+-- Pairs of (person, message): ids, features [N,D] (not needed by intercepts), general logits. Somebody unknown gets
+-- the general head.
 function Fleet:predict(o)
   check_options("fleet:predict", o, { users = true, features = true, offset = true })
   local ids = {}
@@ -124,7 +129,8 @@ local function rearranged(self, order)
 end
 
 --- fl:add(id, {features=, labels=, offset=, use="head"}) -> what is kept of the person
--- Fits one person's head with the fleet's method and strengths on the scale of the fleet's features, and puts it in the place of an older one or
+-- Fits one person's head with the fleet's method and strengths on the scale of the fleet's features, and puts it in
+-- the place of an older one or
 -- behind the last. One class only: zeros, the general head. Heads by "prototypes" and "components" need all persons: raises.
 function Fleet:add(id, o)
   check_options("fleet:add", o, { features = true, labels = true, offset = true, use = true })
@@ -160,7 +166,8 @@ function Fleet:add(id, o)
 end
 
 --- fl:remove(id) -> what was kept of the person, or nil
--- The head and all that is known of the person leave the fleet; write it with fl:save. What else is kept of him (tables of likes, features)
+-- The head and all that is known of the person leave the fleet; write it with fl:save. What else is kept of him
+-- (tables of likes, features)
 -- `kooka users remove --data` takes out of the files named there.
 function Fleet:remove(id)
   local k = self.index[tostring(id)]

@@ -32,7 +32,8 @@ function ladder.run(o)
 end
 
 --- ladder.fall_back(result, told) -> result
--- The heads that the report told shows to be better, the general head for everybody else: heads are zero there, and prob is global's.
+-- The heads that the report told shows to be better, the general head for everybody else: heads are zero there, and
+-- prob is global's.
 -- Its own score on the same rows flatters (they chose it): judge it on others.
 function ladder.fall_back(result, told)
   local out = setmetatable({}, { __index = result })
@@ -61,9 +62,12 @@ local function cell(m, digits)
 end
 
 --- ladder.table(results, {order=nil, truth=nil, seconds=nil, seed=1, resamples=100, level=.95}) -> rows, reports
--- results: name -> result of users.fit (or of the same form), all on the same rows. One row a rung: means over persons (bootstrap over
--- persons) of average precision, MCC and F1 of each person's smaller class and of log-loss; difference {value, low, high}: paired
--- log-loss against the general head over all rows, persons as the draws; better, worse (persons), verdict, seconds; with truth
+-- results: name -> result of users.fit (or of the same form), all on the same rows. One row a rung: means over persons
+-- (bootstrap over
+-- persons) of average precision, MCC and F1 of each person's smaller class and of log-loss; difference {value, low,
+-- high}: paired
+-- log-loss against the general head over all rows, persons as the draws; better, worse (persons), verdict, seconds;
+-- with truth
 -- (P(class 2) of each row) excess: expected log-loss over the best possible.
 function ladder.table(results, o)
   o = o or {}

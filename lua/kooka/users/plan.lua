@@ -59,13 +59,18 @@ local function person(name, list, labels, o)
 end
 
 --- plan.expect{labels=, users=, items=nil, holdout=.3, folds=5, level=.95, auc=.8} -> expectation
--- Before training. expectation.rows, one a person: n, minority_n, minority_class, p_none (chance that a random hold-out has nothing of the
--- smaller class), p_none_fold (of one fold), recall_width (of the interval if half of them are found), recall_if_all_found {k, n, low,
--- high}, auc_se, auc_to_beat_chance, folds (that each hold one of the smaller class: users.fit{folds = "minority"}; n when only leaving one
--- out is left), verdict_possible, message (why not). expectation.counts {persons, possible, one_class, too_few}; text. items: ids of what
+-- Before training. expectation.rows, one a person: n, minority_n, minority_class, p_none (chance that a random
+-- hold-out has nothing of the
+-- smaller class), p_none_fold (of one fold), recall_width (of the interval if half of them are found),
+-- recall_if_all_found {k, n, low,
+-- high}, auc_se, auc_to_beat_chance, folds (that each hold one of the smaller class: users.fit{folds = "minority"}; n
+-- when only leaving one
+-- out is left), verdict_possible, message (why not). expectation.counts {persons, possible, one_class, too_few}; text.
+-- items: ids of what
 -- was rated; raises when a person rated one twice, naming who and how many.
 function plan.expect(o)
-  check_options("users.plan.expect", o, { labels = true, users = true, items = true, holdout = true, folds = true, level = true, auc = true })
+  check_options("users.plan.expect", o, { labels = true, users = true, items = true, holdout = true, folds = true, level = true,
+    auc = true })
   local labels = as_list(o.labels)
   local ids, nuser, names = solver.index(as_list(o.users))
   if #ids ~= #labels then error(("users.plan: users has %d rows, labels have %d"):format(#ids, #labels), 2) end
@@ -100,7 +105,8 @@ local function average_precision(prob, y)
   return eval.binary(prob, y, { resamples = 0 }).average_precision.value
 end
 
--- Deals each person's rows of each class into thirds; within the training part the share `f` of each class is kept, never less than one.
+-- Deals each person's rows of each class into thirds; within the training part the share `f` of each class is kept,
+-- never less than one.
 local function deal(rows, labels, third, f, stream)
   local train, test = {}, {}
   for _, list in ipairs(rows) do
@@ -160,10 +166,13 @@ local function slope_of(points)
 end
 
 --- plan.forecast{features=, labels=, users=, offset=, more=12, method="map", lambda=, lambda0=, user=nil, seed=1} -> forecast
--- What `more` further rows of the smaller class would bring. Heads are fitted on 25, 50, 75 and 100 % of two thirds of each person's rows and
--- scored on the last third (by turns), so every size is judged on the same rows; average precision of the smaller class is taken to grow
+-- What `more` further rows of the smaller class would bring. Heads are fitted on 25, 50, 75 and 100 % of two thirds of
+-- each person's rows and
+-- scored on the last third (by turns), so every size is judged on the same rows; average precision of the smaller
+-- class is taken to grow
 -- with the logarithm of the number of its rows, with one slope for all persons (mean over persons, t interval).
--- forecast: points {share, few (mean rows of the smaller class in training), ap}, slope {value, low, high}, now, later ({value, low, high}: mean
+-- forecast: points {share, few (mean rows of the smaller class in training), ap}, slope {value, low, high}, now, later
+-- ({value, low, high}: mean
 -- over persons, or user's own), more, text. Raises when no person has three rows of each class.
 function plan.forecast(o)
   check_options("users.plan.forecast", o, { features = true, labels = true, users = true, offset = true, more = true, method = true,
@@ -243,8 +252,10 @@ local function entropy(p)
 end
 
 --- plan.next{prob=, features=, count=10, labelled=nil} -> list of {row=, prob=, uncertainty=, distance=}
--- Which messages a person should label next: one after the other the one with the largest uncertainty (entropy of prob, P(class 2) of each
--- candidate) times distance (in features [N,D]) from the nearest that is labelled (features [M,D]) or was just taken, so that ten answers
+-- Which messages a person should label next: one after the other the one with the largest uncertainty (entropy of
+-- prob, P(class 2) of each
+-- candidate) times distance (in features [N,D]) from the nearest that is labelled (features [M,D]) or was just taken,
+-- so that ten answers
 -- are not ten times the same. rows count from 1.
 function plan.next(o)
   check_options("users.plan.next", o, { prob = true, features = true, count = true, labelled = true })
