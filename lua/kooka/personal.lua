@@ -277,7 +277,7 @@ function personal.show(page, report, plain)
   if report.ladder then
     local columns, rows = ladder.columns(report.ladder.rows)
     page:table { columns = columns, rows = rows }
-    page:text(report.ladder.text:match("[^\n]*$"))
+    page:text(report.ladder.text:match("([^\n]*\n[^\n]*)$"))
   end
   page:text(("The general head is kept for %d of %d persons: a head is used only where it is shown to be better."):format(c.fall_back,
     c.persons))

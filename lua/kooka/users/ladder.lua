@@ -122,7 +122,8 @@ function ladder.columns(rows)
 end
 
 --- ladder.text(rows) -> string
--- The table, and which rungs beat the general head with an interval that excludes zero; or that none does.
+-- The table, and which rungs beat the general head with an interval that excludes zero; or that none does; and why AP may fall where
+-- log-loss gains.
 function ladder.text(rows)
   local columns, cells = ladder.columns(rows)
   local lines, better = { tables.text { columns = columns, rows = cells } }, {}
@@ -140,6 +141,8 @@ function ladder.text(rows)
       .. "to gain by it: %d of %d persons, shown to lose: %d; the general head is kept for %d."):format(table.concat(better, ", "), least.name,
       least.difference.value, least.difference.low, least.difference.high, least.better, least.persons, least.worse, least.fall_back)
   end
+  lines[#lines + 1] = "Log-loss is the fair comparison: AP and MCC rank rows of different folds together, and a head's intercept leans away from "
+    .. "the very rows it left out."
   return table.concat(lines, "\n")
 end
 
