@@ -73,7 +73,8 @@ static void against_oracle(const kk_points *q, const kk_points *data, int64_t k,
 }
 
 static void test_neighbours_are_those_of_a_full_sort(void **state) {
-  static const int64_t sizes[][4] = {{1, 2, 1, 1}, {30, 40, 3, 5}, {97, 300, 33, 7}, {150, 900, 64, 10}, {20, 9000, 17, 6}, {8, 500, 400, 200}};
+  static const int64_t sizes[][4] = {{1, 2, 1, 1},       {30, 40, 3, 5},   {97, 300, 33, 7},
+                                     {150, 900, 64, 10}, {20, 9000, 17, 6}, {8, 500, 400, 200}};
   (void)state;
   for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
     const int64_t m = sizes[s][0], n = sizes[s][1], d = sizes[s][2], k = sizes[s][3];

@@ -252,7 +252,11 @@ function TestCounts.test_shrinkage_shakes_only_what_was_drawn()
   local plain = imbalance.random_over(s, y, quiet { x = x })
   lu.assertEquals(zero.x:tolist(), plain.x:tolist())
   -- the noise has the spread that was asked for
-  local sd = core.sample.deviation(x, (function() local out = {} for _, row in ipairs(s.train) do if y[row] == 2 then out[#out + 1] = row end end return out end)())
+  local mine = {}
+  for _, row in ipairs(s.train) do
+    if y[row] == 2 then mine[#mine + 1] = row end
+  end
+  local sd = core.sample.deviation(x, mine)
   local many = imbalance.random_over(s, y, quiet { x = x, shrinkage = { 1, 2, 1 }, to = { 45, 2009, 6 } })
   local same = imbalance.random_over(s, y, quiet { x = x, to = { 45, 2009, 6 } })
   local noise = core.sample.deviation((many.x - same.x):narrow(1, #s.train + 1, 2000):contiguous())
