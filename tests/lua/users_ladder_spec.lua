@@ -220,4 +220,15 @@ function TestUsersLadder:test_a_feature_that_is_no_number_names_row_and_person()
   lu.assertErrorMsgContains("feature 2 of row 25 (person 3)", users.fit, { features = x, labels = c.labels, users = c.users, offset = c.offset })
 end
 
+function TestUsersLadder:test_one_number_with_two_texts_is_two_items()
+  local likes = require "kooka.data.likes"
+  local path = os.tmpname()
+  kooka.try(kooka.sys.write_file(path, "user,item,text,label\nann,1,one,1\nann,1,other,0\nbob,1,other,1\nbob,1,one,1\n"))
+  local d = kooka.try(likes.read(path))
+  os.remove(path)
+  lu.assertEquals(d.texts, { "one", "other" })
+  lu.assertEquals(d.text_of, { 1, 2, 2, 1 })
+  lu.assertEquals(d.items, { "1", "1/2", "1/2", "1" })
+end
+
 os.exit(lu.LuaUnit.run())

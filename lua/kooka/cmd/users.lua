@@ -1,8 +1,8 @@
 --- users: kooka users: the heads of all persons of a model, kept in one file.
+local arguments = require "kooka.arguments"
 local core = require "kooka.core"
 local csv = require "kooka.data.csv"
 local tables = require "kooka.table"
-local verbs = require "kooka.verbs"
 local fleet = require "kooka.users.fleet"
 
 local command = { about = "one head a person on a model: add, predict, remove, list" }
@@ -291,7 +291,7 @@ local ACTIONS = { add = add, predict = predict, remove = remove, features = feat
 
 --- run(args) -> exit status
 function command.run(args)
-  local verb, words, o = verbs.read(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
+  local verb, words, o = arguments.verb(args, { verbs = VERBS, common = COMMON, default = "list", usage = command.usage })
   if not verb then return refuse(words) end
   if o.help then
     io.write(command.usage)

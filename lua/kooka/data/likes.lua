@@ -12,16 +12,22 @@ local likes = {}
 
 local LIKE, OTHER = 2, 1                   -- class labels count from 1
 
--- Collects rows; texts and persons are stored once.
+-- Collects rows; texts and persons are stored once. One number with two texts is two items (MD-Agreement counts anew in each split): the
+-- second is called number/2, and so on.
 local function collector(name, positive)
   local d = { name = name, positive = positive, users = {}, items = {}, texts = {}, labels = {}, text_of = {}, dropped = 0 }
-  local index = {}
+  local index, named = {}, {}
   function d.add(user, item, text, liked)
-    local at = index[item]
+    local key = item .. "\0" .. text
+    local at = index[key]
     if not at then
       at = #d.texts + 1
-      index[item], d.texts[at] = at, text
+      local times = (named[item] and named[item].times or 0) + 1
+      named[item] = named[item] or {}
+      named[item].times, named[item][text] = times, times > 1 and item .. "/" .. times or item
+      index[key], d.texts[at] = at, text
     end
+    item = named[item][text]
     local n = #d.users + 1
     d.users[n], d.items[n], d.text_of[n], d.labels[n] = user, item, at, liked and LIKE or OTHER
   end
