@@ -181,6 +181,7 @@ return {
     min = { default = 30, min = 4, help = "rated messages a person must have to be judged" },
     folds = { default = 3, min = 2, max = 20, help = "folds by message" },
     components = { default = 24, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
+    rungs = { default = "", help = "rungs of the ladder to climb, with commas (empty: all): as for the recipe likes" },
     tune_epochs = { default = 1, min = 0, max = 100, help = "epochs of its fine-tuning on the rated messages" },
     resamples = { default = 300, min = 100, max = 100000, help = "bootstrap resamples of a person's interval" },
   }),
