@@ -100,7 +100,7 @@ bench: all ## speed beside the peers; writes build/bench.json and tests/bench/RE
 bench-peers: ## installs the peers of make bench into build/venv (1.7 GB)
 	python3 -m venv build/venv
 	build/venv/bin/pip install torch==2.13.0
-	build/venv/bin/pip install scikit-learn sentencepiece torchvision==0.28.0 fastai
+	build/venv/bin/pip install scikit-learn imbalanced-learn==0.14.2 sentencepiece torchvision==0.28.0 fastai
 	build/venv/bin/python -c "import torch, sklearn, sentencepiece, fastai.text.core; print('peers: PyTorch', torch.__version__)"
 
 bench-readme: ## copies the results that have a target into README.md
