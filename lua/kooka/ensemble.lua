@@ -79,7 +79,7 @@ function ensemble.align(members, options)
   for i, m in ipairs(members) do
     if not m.ids then error(("ensemble.align: %s has no ids"):format(name_of(m, i)), 2) end
     if m.test and m.test.ids then
-      tested[#tested + 1] = setmetatable({ ids = m.test.ids, name = name_of(m, i), prob = m.test.prob, of = i }, nil)
+      tested[#tested + 1] = { ids = m.test.ids, name = name_of(m, i), prob = m.test.prob, nbsvm = m.test.nbsvm }
     end
   end
   local ids, rows = order(members, "held-out prediction")
@@ -88,13 +88,14 @@ function ensemble.align(members, options)
     local copy = {}
     for k, v in pairs(m) do copy[k] = v end
     copy.ids, copy.prob, copy.fold, copy.labels = ids, pick(as_list(m.prob), rows[i]), pick(m.fold, rows[i]), pick(m.labels, rows[i])
-    copy.rows, copy.test = rows[i], nil
+    copy.nbsvm, copy.rows, copy.test = pick(m.nbsvm, rows[i]), rows[i], nil
     out[i] = copy
   end
   if #tested == #members then
     local test_ids, test_rows = order(tested, "test prediction")
     for i, t in ipairs(tested) do
       out[i].test, out[i].test_ids, out[i].test_rows = pick(as_list(t.prob), test_rows[i]), test_ids, test_rows[i]
+      out[i].nbsvm_test = pick(t.nbsvm, test_rows[i])
     end
   end
   return out, ids
@@ -155,6 +156,17 @@ local function logit_mean(members, weights, n, classes)
   return stack.apply({ weights = w, bias = bias, classes = classes }, members, all_rows(n))
 end
 
+local function distinct(list)
+  local seen, names = {}, {}
+  for _, k in ipairs(list) do
+    if seen[k] == nil then
+      seen[k] = true
+      names[#names + 1] = k
+    end
+  end
+  return names
+end
+
 -- Folds of the rows: those given, those that all members share, or new ones.
 local function folds_of(o, members, labels)
   if o.folds then
@@ -174,23 +186,13 @@ local function folds_of(o, members, labels)
       end
     end
   end
-  if first then return first, note end
+  if first and #distinct(first) > 1 then return first, note end
   local split, folds = require "kooka.data.split", {}
   for k, s in ipairs(split.kfold(labels, { k = 5, seed = o.seed or 1 })) do
     for _, row in ipairs(s.valid) do folds[row] = k end
   end
-  return folds, "no member says its folds: five new ones, stratified"
-end
-
-local function distinct(list)
-  local seen, names = {}, {}
-  for _, k in ipairs(list) do
-    if seen[k] == nil then
-      seen[k] = true
-      names[#names + 1] = k
-    end
-  end
-  return names
+  return folds, first and "the rows were held out all at once: five folds of them, stratified"
+    or "no member says its folds: five new ones, stratified"
 end
 
 -- Cross-fitted: weights of a fold from the others; and weights from all rows, for new ones.

@@ -138,8 +138,9 @@ end
 -- "gradual" trains one group more an epoch between the two. labels: class
 -- of each text, from 1 (or shares: a list of class shares for each). scores: a number for each text too, false where it has
 -- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. rows: texts to train on (repeats
--- allowed: oversampling); valid_rows: texts to watch. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma,
--- counts, tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop, decay, clip, batch, backwards.
+-- allowed: oversampling); valid_rows: texts to watch; fold: its number, for the records of epochs. callbacks as in
+-- kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop,
+-- decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",
@@ -172,7 +173,8 @@ function ulmfit.classifier(run, tok, o)
     stages.run {
       stages = plan(o, #network:groups()), model = network, label = o.name, train = train, valid = valid, decay = o.decay or .01,
       clip = o.clip or .25, moms = o.moms or { .8, .7 }, checkpoint = run:path("checkpoints/" .. o.name .. ".safetensors"),
-      callbacks = o.callbacks, say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
+      callbacks = o.callbacks, fold = o.fold, say = function(line) run:say("%s", line) end,
+      log = function(record) run:log(record) end,
     }
     keep(run, m, folder)
   end)

@@ -42,7 +42,7 @@ local function first_rows(d, n)
   return d
 end
 
-local function read(p)
+local function read(p, run)
   if p.data == "" then error("classify needs --data FILE: a table with a text and a class in each row", 0) end
   local d = first_rows(kooka.try(labelled.read(p.data, { text = p.text, label = p.label, group = p.group, labels = p.labels,
     skip_bad = p.skip_bad })), p.rows)
@@ -54,7 +54,15 @@ local function read(p)
     d.test = lines and kooka.try(labelled.lines(p.test))
       or kooka.try(labelled.read(p.test, { text = d.text_column, label = false })).texts
   end
-  d.more = p.texts ~= "" and kooka.try(texts.read(p.texts)) or {}
+  d.more = {}
+  for _, name in ipairs { "data", "labels", "test" } do
+    if p[name] ~= "" then run:data(p[name]) end
+  end
+  if p.texts ~= "" then
+    local files
+    d.more, files = kooka.try(texts.read(p.texts))
+    for _, file in ipairs(files) do run:data(file.path, { role = "texts" }) end
+  end
   return d
 end
 
@@ -94,7 +102,7 @@ end
 local function classifier(p, run, tok, d, o)
   return ulmfit.classifier(run, tok, {
     name = o.name, from = o.from, texts = d.texts, labels = d.labels, rows = o.rows, classes = #d.names,
-    classes_names = d.names, cell = p.cell,
+    classes_names = d.names, cell = p.cell, backwards = p.backwards, fold = o.fold,
     embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = p.head_epochs,
     head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = o.seed,
     weights = weights(p, o.rows and of(d.labels, o.rows) or d.labels, #d.names),
@@ -105,61 +113,65 @@ end
 local function fold(p, run, tok, d, s, k, lm)
   leaks.assert_none(s, d.texts)
   run:say("fold %d: %d rows to train on, %d held out", k, #s.train, #s.valid)
-  local m = classifier(p, run, tok, d, { name = "classifier-" .. k, from = lm, rows = s.train, seed = p.seed + k - 1 })
+  local m = classifier(p, run, tok, d, { name = "classifier-" .. k, from = lm, rows = s.train, seed = p.seed + k - 1, fold = k })
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train), classes = #d.names })
     local held_out = of(d.texts, s.valid)
     return { rows = s.valid, prob = m:predict(held_out), nbsvm = kooka.try(bayes:predict(held_out)),
-      test = d.test and not p.final and m:predict(d.test) or nil }
+      test = d.test and not p.final and m:predict(d.test) or nil,
+      nbsvm_test = d.test and kooka.try(bayes:predict(d.test)) or nil }
   end)
 end
 
 -- ---- telling
 
-local function average(out)
-  if not out[1] or not out[1].test then return nil end
+-- The mean of what the folds' models say under `name`.
+local function average(out, name)
+  if not out[1] or not out[1][name] then return nil end
   local mean = {}
-  for i, first in ipairs(out[1].test) do
+  for i, first in ipairs(out[1][name]) do
     mean[i] = {}
     for c in ipairs(first) do
       local sum = 0
-      for _, o in ipairs(out) do sum = sum + o.test[i][c] end
+      for _, o in ipairs(out) do sum = sum + o[name][i][c] end
       mean[i][c] = sum / #out
     end
   end
   return mean
 end
 
-local function prob_columns(d, first)
-  for _, name in ipairs(d.names) do first[#first + 1] = "prob_" .. name end
-  return first
+local function prob_columns(d, columns, prefix)
+  for _, name in ipairs(d.names) do columns[#columns + 1] = prefix .. name end
+  return columns
 end
 
-local function prob_row(d, row, probs, class)
-  row[#row + 1] = d.names[class]
+local function add_probs(row, probs)
   for _, v in ipairs(probs) do row[#row + 1] = ("%.6f"):format(v) end
   return row
 end
 
+-- classify_oof.csv and classify.csv, as `kooka ensemble` reads them: NB-SVM's probabilities stand beside ours.
 local function write_predictions(run, d, out, test)
-  local rows, columns = {}, prob_columns(d, { "row", "line", "label" })
+  local rows, columns = {}, prob_columns(d, { "row", "line", "label" }, "prob_")
   columns[#columns + 1], columns[#columns + 2] = "fold", "truth"
+  prob_columns(d, columns, "nbsvm_")
   for k, o in ipairs(out) do
     local said = confusion.best(o.prob)
     for i, at in ipairs(o.rows) do
-      local row = prob_row(d, { at, d.lines[at] }, o.prob[i], said[i])
+      local row = add_probs({ at, d.lines[at], d.names[said[i]] }, o.prob[i])
       row[#row + 1], row[#row + 2] = k, d.names[d.labels[at]]
-      rows[#rows + 1] = row
+      rows[#rows + 1] = add_probs(row, o.nbsvm[i])
     end
   end
-  kooka.try(csv.write(run:path("predictions/oof.csv"), columns, rows))
-  run:say("predictions: %s (%d held-out rows)", run:path("predictions/oof.csv"), #rows)
+  kooka.try(csv.write(run:path("predictions/classify_oof.csv"), columns, rows))
+  run:say("predictions: %s (%d held-out rows)", run:path("predictions/classify_oof.csv"), #rows)
   if not test then return end
-  local said = confusion.best(test)
+  local said, bayes = confusion.best(test), average(out, "nbsvm_test")
   rows = {}
-  for i, probs in ipairs(test) do rows[i] = prob_row(d, { i }, probs, said[i]) end
-  kooka.try(csv.write(run:path("predictions/test.csv"), prob_columns(d, { "row", "label" }), rows))
-  run:say("predictions: %s (%d texts)", run:path("predictions/test.csv"), #rows)
+  for i, probs in ipairs(test) do rows[i] = add_probs(add_probs({ i, d.names[said[i]] }, probs), bayes[i]) end
+  columns = prob_columns(d, prob_columns(d, { "row", "label" }, "prob_"), "nbsvm_")
+  kooka.try(csv.write(run:path("predictions/classify.csv"), columns, rows))
+  run:say("predictions: %s (%d texts)", run:path("predictions/classify.csv"), #rows)
 end
 
 -- Right or wrong, row by row, of ours minus NB-SVM's: an interval of the difference in accuracy.
@@ -297,7 +309,8 @@ return {
     label = { default = "", help = "its column of classes; found where not given" },
     group = { default = "", help = "a column (a person, a thread) whose rows stay on one side of every split" },
     labels = { default = "", help = "a file with a class a line, one for each line of --data" },
-    test = { default = "", help = "a file of the same kind to predict: predictions/test.csv" },
+    test = { default = "", help = "a file of the same kind to predict: predictions/classify.csv" },
+    backwards = { default = false, help = "read the texts from their end: a second run for `kooka ensemble`" },
     texts = { default = "", help = "more texts for the language model: .txt (one a line), .csv, .tsv, .jsonl, folders of them; several with commas" },
     skip_bad = { default = false, help = "leave out rows without text or class instead of stopping" },
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },
@@ -313,7 +326,7 @@ return {
     hidden = 24, lm_epochs = 1, epochs = 1, resamples = 100, lm_batch = 8, bptt = 20, batch = 16 },
   run = function(p, run)
     p.seed = run.seed
-    local d = read(p)
+    local d = read(p, run)
     describe(run, d)
     local parts = splits(p, d)
     local told = first_line(p, d, parts)
@@ -325,13 +338,13 @@ return {
     local lm, history = ulmfit.language_model(run, tok, {
       name = "language-model", texts = table.move(known, cut + 1, #known, 1, {}), valid = table.move(known, 1, cut, 1, {}),
       cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr,
-      drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
+      backwards = p.backwards, drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
     })
     local out = {}
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end
     local s = score(run, p, d, out)
     local test
-    if p.final then test = final(p, run, tok, d, lm, s, told) else test = average(out) end
+    if p.final then test = final(p, run, tok, d, lm, s, told) else test = average(out, "test") end
     write_predictions(run, d, out, test)
     write_report(run, p, d, s, told, history)
   end,

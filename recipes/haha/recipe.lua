@@ -132,7 +132,8 @@ local function fold(p, run, tok, d, s, k, lm)
     name = name, from = lm, texts = d.texts, labels = d.labels, scores = d.scores, score_weight = p.score_weight,
     rows = resampled.train, valid_rows = s.valid, backwards = p.backwards, cell = p.cell, embed = p.embed, hidden = p.hidden,
     layers = p.layers, drop = p.drop, smoothing = p.smoothing, decay = p.decay, head_epochs = p.head_epochs, head_lr = p.head_lr,
-    epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze, seed = p.seed + k - 1, classes_names = { "no humour", "humour" },
+    epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze, seed = p.seed + k - 1, fold = k,
+    classes_names = { "no humour", "humour" },
   })
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train) })

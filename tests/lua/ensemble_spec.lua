@@ -394,4 +394,102 @@ function TestEnsembleCommand:test_what_is_wrong_is_named()
   fails(1, "r2 has no held-out prediction for id t5, which r1 has (--common keeps what all have)", "r1", "r2")
 end
 
+-- Runs that recipes like classify and tweeteval write: classes by name, NB-SVM in columns of its own, several tasks.
+TestEnsembleOfClasses = {}
+
+local CLASSES = { "b", "a", "none of it" }
+
+function TestEnsembleOfClasses:setUp()
+  local sys, stream = require("kooka.core").sys, kooka.random("ensemble_spec.classes", 1)
+  self.dir, self.sys = helper.folder(), sys
+  local function probs(y)
+    local row, sum = {}, 0
+    for c = 1, 3 do
+      row[c] = math.exp((c == y and 1 or 0) + stream:normal())
+      sum = sum + row[c]
+    end
+    for c = 1, 3 do row[c] = ("%.6f"):format(row[c] / sum) end
+    return row
+  end
+  local columns = { "row", "label", "prob_b", "prob_a", "prob_none of it", "truth", "nbsvm_b", "nbsvm_a", "nbsvm_none of it" }
+  local function line(i, y, known)
+    local p, q = probs(y), probs(y)
+    local row = { i, "a", p[1], p[2], p[3] }
+    if known then row[6] = CLASSES[y] end
+    for c = 1, 3 do row[#row + 1] = q[c] end
+    return row
+  end
+  for m = 1, 2 do
+    for _, task in ipairs { "one", "two" } do
+      local held, new = {}, {}
+      for i = 1, 90 do held[i] = line(i, i % 3 + 1, true) end
+      for i = 1, 7 do
+        new[i] = line(i, i % 3 + 1)
+        table.insert(new[i], 2, i < 5 and "contest/x.txt" or "contest/y.txt")
+      end
+      local folder = ("%s/r%d/predictions/"):format(self.dir, m)
+      assert(sys.mkdir_p(folder))
+      assert(csv.write(folder .. task .. "_oof.csv", columns, held))
+      local names = { "row", "file", "label", "prob_b", "prob_a", "prob_none of it", "nbsvm_b", "nbsvm_a", "nbsvm_none of it" }
+      assert(csv.write(folder .. task .. ".csv", names, new))
+    end
+    assert(sys.write_file(("%s/r%d/config.json"):format(self.dir, m),
+      ('{"id":"r%d","recipe":"x","seed":1,"params":{},"status":"done"}'):format(m)))
+  end
+end
+
+function TestEnsembleOfClasses:tearDown() self.sys.remove_tree(self.dir) end
+
+function TestEnsembleOfClasses:go(...)
+  return helper.run({ "ensemble", ... }, { cwd = self.dir })
+end
+
+function TestEnsembleOfClasses:test_every_task_in_turn_with_nbsvm_and_the_contests_layout()
+  local status, out, err = self:go("r1", "r2", "--out", "e", "--resamples", "30")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "NB-SVM")
+  local metrics = kooka.json.decode(assert(self.sys.read_file(self.dir .. "/e/metrics.json")))
+  for _, name in ipairs { "one_f1_macro", "two_f1_macro", "one_log_loss" } do lu.assertEquals(metrics[name].n, 90, name) end
+  lu.assertTrue(metrics.one_log_loss.value < 1.0986)                -- the truth was understood
+  local all = kooka.json.decode(assert(self.sys.read_file(self.dir .. "/e/ensemble.json")))
+  lu.assertEquals(#all.tasks.two.scores, 4)
+  local new = assert(csv.read(self.dir .. "/e/predictions/one.csv"))
+  local number, want = { b = 0, a = 1, ["none of it"] = 2 }, { ["contest/x.txt"] = "", ["contest/y.txt"] = "" }
+  for i = 1, new.n do
+    local p = { tonumber(new.data.prob_b[i]), tonumber(new.data.prob_a[i]), tonumber(new.data["prob_none of it"][i]) }
+    local best = 1
+    for c = 2, 3 do best = p[c] > p[best] and c or best end
+    lu.assertEquals(new.data.label[i], CLASSES[best])
+    want[new.data.file[i]] = want[new.data.file[i]] .. number[CLASSES[best]] .. "\n"
+  end
+  -- both tasks name the same files here; the second one's stand
+  lu.assertEquals(#assert(self.sys.read_file(self.dir .. "/e/predictions/contest/x.txt")), 8)
+  status, out, err = self:go("r1", "r2", "--task", "one", "--out", "f", "--resamples", "30", "--method", "stack")
+  lu.assertEquals(status, 0, err)
+  status, out, err = self:go("r1", "r2", "--task", "one", "--out", "g", "--resamples", "30")
+  lu.assertEquals(status, 0, err)
+  for name, text in pairs(want) do lu.assertEquals(self.sys.read_file(self.dir .. "/g/predictions/" .. name), text) end
+  local held = assert(csv.read(self.dir .. "/g/predictions/one_oof.csv"))
+  local a = assert(csv.read(self.dir .. "/r1/predictions/one_oof.csv"))
+  lu.assertEquals(held.data.truth, a.data.truth)
+end
+
+function TestEnsembleOfClasses:test_a_run_counts_once_and_an_unknown_class_is_named()
+  local status, _, err = self:go("r1", "r1/", "--task", "one")
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "r1 and r1/ are the same: each run counts once")
+  local path = self.dir .. "/r2/predictions/one_oof.csv"
+  assert(self.sys.write_file(path, (assert(self.sys.read_file(path)):gsub("(%d%d%d),a,0", "%1,z,0", 1))))
+  status, _, err = self:go("r1", "r2", "--task", "one")
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, 'column truth has "z", which is none of the classes')
+end
+
+function TestEnsembleOfClasses:test_a_difference_of_runs_matches_rows_by_their_number()
+  local status, out, err = helper.run({ "runs", "diff", "r1", "r2" }, { cwd = self.dir })
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "predictions/one_oof.csv: 90 rows;")
+  lu.assertStrContains(out, "(n = 90, truth: column truth)")
+end
+
 os.exit(lu.LuaUnit.run())

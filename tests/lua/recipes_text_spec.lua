@@ -154,10 +154,10 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   end
   lu.assertEquals(m.accuracy.n, 240)
   lu.assertTrue(m.nbsvm_accuracy.value > m.accuracy.baseline)
-  local head, oof = self:read("o/predictions/oof.csv"):match("^([^\n]*)\n(.*)$")
-  lu.assertEquals(head, 'row,line,label,prob_a bird,prob_rain,"prob_so, why",fold,truth')
+  local head, oof = self:read("o/predictions/classify_oof.csv"):match("^([^\n]*)\n(.*)$")
+  lu.assertEquals(head, 'row,line,label,prob_a bird,prob_rain,"prob_so, why",fold,truth,nbsvm_a bird,nbsvm_rain,"nbsvm_so, why"')
   lu.assertEquals(lines_of(oof), 240)
-  local said = kooka.try(require("kooka.data.csv").read(self.dir .. "/o/predictions/test.csv"))
+  local said = kooka.try(require("kooka.data.csv").read(self.dir .. "/o/predictions/classify.csv"))
   lu.assertEquals(said.n, 15)
   for i = 1, 15 do
     local sum = 0
@@ -171,15 +171,15 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   lu.assertStrContains(self:read "o/model/final/card.md", "| f1_macro | ")
   local report = self:read "o/report.html"
   lu.assertStrContains(report, "rows: what is true")
-  self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/oof.csv", "predictions/test.csv" },
-    { "predictions/oof.csv", "predictions/test.csv", "metrics.json", "model/final/model.safetensors" })
+  self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/classify_oof.csv", "predictions/classify.csv" },
+    { "predictions/classify_oof.csv", "predictions/classify.csv", "metrics.json", "model/final/model.safetensors" })
 end
 
 function TestClassify:test_a_group_is_on_one_side_only()
   local _, lines = self:table("t.csv", 120, 4, true)
   local status, _, err = self:run("classify", "--smoke", "--data", "t.csv", "--folds", "3", "--no-final", "--group", "person", "--out", "o")
   lu.assertEquals(status, 0, err)
-  local oof = kooka.try(require("kooka.data.csv").read(self.dir .. "/o/predictions/oof.csv"))
+  local oof = kooka.try(require("kooka.data.csv").read(self.dir .. "/o/predictions/classify_oof.csv"))
   local fold_of = {}
   for i = 1, oof.n do
     local person = lines[tonumber(oof.line[i])]:match("^(u%d)")

@@ -28,7 +28,7 @@ return {
         local value = run.seed == p.bad and .2 or .7 + .02 * epoch + .01 * fold + .01 * p.lr + .004 * draw:normal()
         run:stage(("fold %d epoch %d"):format(fold, epoch), function()
           sys.sleep(p.pause)
-          run:log { label = "classifier-" .. fold .. " all", epoch = epoch, accuracy = value }
+          run:log { label = "classifier-" .. fold .. " all", fold = fold, epoch = epoch, accuracy = value }
         end)
         run:check()
       end
@@ -299,12 +299,12 @@ end
 function TestStop:test_a_log_is_read_while_it_grows()
   local dir = helper.folder()
   local f = assert(io.open(dir .. "/log.jsonl", "w"))
-  f:write('{"say":"x"}\n{"label":"classifier-2 head","epoch":1,"accuracy":0.5,"valid_loss":1}\n{"label":"classifier-2 all","epo')
+  f:write('{"say":"x"}\n{"label":"head","fold":2,"epoch":1,"accuracy":0.5,"valid_loss":1}\n{"label":"all","fold":2,"epo')
   f:flush()
   local log = logs.open(dir)
   lu.assertEquals(#log:update(), 1)
   lu.assertEquals(log.watch, "accuracy")
-  f:write('ch":1,"accuracy":0.6}\n{"label":"classifier-2 all","epoch":1,"accuracy":0.7}\n')
+  f:write('ch":1,"accuracy":0.6}\n{"label":"all","fold":2,"epoch":1,"accuracy":0.7}\n')
   f:close()
   lu.assertEquals(#log:update(), 2)
   lu.assertEquals(log:last().value, .7)                       -- done again: the last one counts

@@ -3,6 +3,7 @@ local ensemble = require "kooka.ensemble"
 local files = require "kooka.ensemble.files"
 local progress = require "kooka.progress"
 local runs = require "kooka.runs"
+local sys = require("kooka.core").sys
 
 local command = { about = "combine the predictions of several runs, scored out of fold" }
 
@@ -18,10 +19,10 @@ RUN: the folder of a run, a piece of its id, or a csv of held-out predictions (N
   --metric NAME       f1 (default), accuracy, mcc, ...; cuts for it are chosen on the other folds
   --labels FILE[:COLUMN]  the true labels, a csv with the column id; default: a column label of the predictions, or
                       the csv of the runs' own data
-  --no-nbsvm          leave NB-SVM out: it joins by default where the texts are at hand (the csv with the labels has a
-                      column text)
+  --no-nbsvm          leave NB-SVM out: it joins by default where the predictions have its columns (nbsvm_...) or the
+                      texts are at hand (the csv with the labels has a column text)
   --common            keep the rows that all runs have, instead of stopping where one lacks some
-  --task NAME         which predictions, where a run has several
+  --task NAME         which predictions, where a run has several (default: each in turn)
   --resamples N       of the bootstrap intervals (1000)
   --seed N            of the bootstrap (1)
   --out DIR           default runs/<date>-ensemble-...; predictions/NAME_oof.csv and NAME.csv have the runs' columns
@@ -92,13 +93,43 @@ local function weights_of(text, n)
   return out
 end
 
-local function read_members(words, o)
-  local members = {}
+-- The folders and files that the words name, each once.
+local function places_of(words)
+  local paths, seen = {}, {}
   for i, word in ipairs(words) do
-    local path, message = word
+    local path, message = word, nil
     if not word:find("%.csv$") then path, message = runs.find(word) end
     if not path then return nil, message end
-    members[i], message = files.read(path, { task = o.task })
+    local place = sys.realpath(path) or path
+    if seen[place] then
+      return nil, ("%s and %s are the same: each run counts once (--weights A,B,... gives one more weight)"):format(seen[place], word)
+    end
+    paths[i], seen[place] = path, word
+  end
+  return paths
+end
+
+-- The task asked for; else those that every run has predictions of, or nil where files are named, or a run has one only.
+local function tasks_of(paths, o)
+  if o.task then return { o.task } end
+  local count, out, first = {}, {}, nil
+  for _, path in ipairs(paths) do
+    if path:find("%.csv$") then return { false } end
+    local found = files.tasks(path)
+    first = first or found
+    for _, task in ipairs(found) do count[task] = (count[task] or 0) + 1 end
+  end
+  for _, task in ipairs(first) do
+    if count[task] == #paths then out[#out + 1] = task end
+  end
+  return #out > 1 and out or { false }
+end
+
+local function read_members(paths, task)
+  local members = {}
+  for i, path in ipairs(paths) do
+    local message
+    members[i], message = files.read(path, { task = task or nil })
     if not members[i] then return nil, message end
     if members[i].task ~= members[1].task then
       return nil, ("%s predicts %s, %s predicts %s"):format(members[i].name, members[i].task, members[1].name, members[1].task)
@@ -107,8 +138,13 @@ local function read_members(words, o)
   return members
 end
 
--- NB-SVM in the folds of the first run; nil where there is no text, or more than two classes.
+-- NB-SVM as the first run's files have it, or in its folds; not where there is no text, or more than two classes.
 local function add_nbsvm(members, truth, say)
+  local first = members[1]
+  if first.nbsvm and (first.nbsvm_test or not first.test) then
+    members[#members + 1] = { name = "NB-SVM", prob = first.nbsvm, fold = first.fold, test = first.nbsvm_test }
+    return
+  end
   if not truth.texts or not members[1].fold or type(members[1].prob[1]) == "table" then return end
   if members[1].test and not truth.test_texts then
     say("NB-SVM stays out: the texts of the new rows were not found")
@@ -134,35 +170,72 @@ local function data_of(r)
     notes = r.notes }
 end
 
-local function write_report(run, r)
+local function write_report(run, results)
   local report = require "kooka.report"
-  local page = report.new { title = "Ensemble", first_line = r.against.text }
-  local columns, rows = r:table()
-  page:section "Members and ensemble"
-  page:table { columns = columns, rows = rows, caption = ("%s of %d held-out rows"):format(r.metric, r.n) }
-  page:pre(tostring(r))
+  local page = report.new { title = "Ensemble", first_line = #results == 1 and results[1].against.text or ("%d tasks"):format(#results) }
+  for _, r in ipairs(results) do
+    local columns, rows = r:table()
+    page:section(#results == 1 and "Members and ensemble" or r.task)
+    page:table { columns = columns, rows = rows, caption = ("%s of %d held-out rows"):format(r.metric, r.n) }
+    page:pre(tostring(r))
+  end
   local ok, message = page:write(run:path "report.html")
   if not ok then error(message, 0) end
 end
 
-local function combine(run, members, truth, o, settings)
+local function combine(run, members, truth, o, settings, prefix)
   local unlabelled = members[1].labels == nil
   for _, m in ipairs(members) do if unlabelled then m.labels = nil end end
   local r = ensemble.combine { members = members, labels = truth.labels, method = o.method or "mean", weights = settings.weights,
     nonnegative = o.nonnegative, l2 = settings.l2, metric = o.metric, resamples = settings.resamples, seed = run.seed }
-  run:say("%s", tostring(r))
-  local paths, message = files.write(run.dir .. "/predictions", members[1].task, r, members)
-  if not paths then return nil, message end
+  r.task = members[1].task
+  run:say("%s%s", prefix == "" and "" or r.task .. "\n", tostring(r))
+  local paths, message = files.write(run.dir .. "/predictions", r.task, r, members)
+  if not paths then error(message, 0) end
+  for _, path in ipairs(paths) do run:path(path:sub(#run.dir + 2)) end
   run:say("written: %s", table.concat(paths, ", "))
   local last = r.scores[#r.scores]
-  run:metric(r.metric, last.tuned or last.metric)
-  run:metric("log_loss", last.log_loss)
-  if r.against.difference then run:metric(r.metric .. "_gain", r.against.difference) end
-  local ok
-  ok, message = run:save_json("ensemble.json", data_of(r))
-  if not ok then return nil, message end
-  write_report(run, r)
+  run:metric(prefix .. r.metric, last.tuned or last.metric)
+  run:metric(prefix .. "log_loss", last.log_loss)
+  if r.against.difference then run:metric(prefix .. r.metric .. "_gain", r.against.difference) end
   return r
+end
+
+-- Of one task what ensemble.json holds; of several {tasks = {NAME = ...}}.
+local function told_of(results)
+  if #results == 1 then return data_of(results[1]) end
+  local out = {}
+  for _, r in ipairs(results) do out[r.task] = data_of(r) end
+  return { tasks = out }
+end
+
+local function combine_all(run, list, o, settings)
+  local results = {}
+  for i, t in ipairs(list) do
+    if not o["no-nbsvm"] then add_nbsvm(t.members, t.truth, function(...) run:say(...) end) end
+    results[i] = combine(run, t.members, t.truth, o, settings, #list > 1 and t.members[1].task .. "_" or "")
+  end
+  local ok, message = run:save_json("ensemble.json", told_of(results))
+  if not ok then error(message, 0) end
+  write_report(run, results)
+  return results
+end
+
+-- For each task the members in one order, and the truth.
+local function prepared(paths, o)
+  local list = {}
+  for i, task in ipairs(tasks_of(paths, o)) do
+    local members, message = read_members(paths, task)
+    if not members then return nil, message end
+    local ok
+    ok, members = pcall(ensemble.align, members, { common = o.common })
+    if not ok then return nil, (tostring(members):gsub("^[^\n]-:%d+: ", "")) .. " (--common keeps what all have)" end
+    local truth
+    truth, message = files.truth(members[1], { labels = o.labels })
+    if not truth then return nil, message end
+    list[i] = { members = members, truth = truth }
+  end
+  return list
 end
 
 --- run(args) -> exit status
@@ -194,31 +267,25 @@ function command.run(args)
     settings.weights, why = weights_of(o.weights, #words)
     if not settings.weights then return refuse(why) end
   end
-  local members, message = read_members(words, o)
-  if not members then return failed(message) end
-  local ok
-  ok, members = pcall(ensemble.align, members, { common = o.common })
-  if not ok then return failed((tostring(members):gsub("^[^\n]-:%d+: ", "")) .. " (--common keeps what all have)") end
-  local truth
-  truth, message = files.truth(members[1], { labels = o.labels })
-  if not truth then return failed(message) end
-  local folders = require("kooka").json.array({})
-  for i, m in ipairs(members) do folders[i] = m.dir or words[i] end
+  local paths, message = places_of(words)
+  if not paths then return failed(message) end
+  local list
+  list, message = prepared(paths, o)
+  if not list then return failed(message) end
+  local folders = require("kooka").json.array(paths)
   local run
   run, message = runs.open { recipe = "ensemble", seed = settings.seed or 1, argv = args, out = o.out, quiet = o.json,
-    params = { runs = folders, method = o.method or "mean", metric = o.metric, labels = truth.path, nbsvm = not o["no-nbsvm"] },
-    changed = { method = o.method, runs = #members } }
+    params = { runs = folders, method = o.method or "mean", metric = o.metric, labels = list[1].truth.path, nbsvm = not o["no-nbsvm"] },
+    changed = { method = o.method, runs = #words } }
   if not run then return failed(message) end
-  if not o["no-nbsvm"] then add_nbsvm(members, truth, function(...) run:say(...) end) end
-  local r, problem
-  ok, r, problem = xpcall(combine, function(err) return err end, run, members, truth, o, settings)
-  if not ok or not r then
-    problem = ok and problem or (tostring(r):gsub("^[^\n]-:%d+: ", ""))
+  local ok, results = xpcall(combine_all, function(err) return err end, run, list, o, settings)
+  if not ok then
+    local problem = tostring(results):gsub("^[^\n]-:%d+: ", "")
     run:finish("failed", problem)
     return failed(problem)
   end
   run:finish "done"
-  if o.json then io.write(require("kooka").json.encode(data_of(r), { pretty = true }), "\n")
+  if o.json then io.write(require("kooka").json.encode(told_of(results), { pretty = true }), "\n")
   else progress.print("kept in " .. run.dir) end
   return 0
 end

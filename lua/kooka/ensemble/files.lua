@@ -1,5 +1,6 @@
 --- kooka.ensemble.files: the predictions of runs, read from their folders, and written again with the same columns.
--- predictions/NAME_oof.csv holds rows that were held out (id, ..., prob..., fold), predictions/NAME.csv new rows.
+-- predictions/NAME_oof.csv holds rows that were held out (id, ..., prob..., fold), predictions/NAME.csv new rows. Columns nbsvm_...
+-- beside prob_... are what NB-SVM says of the same rows.
 local core = require "kooka.core"
 local csv = require "kooka.data.csv"
 local runs = require "kooka.runs"
@@ -9,19 +10,30 @@ local files = {}
 local function starts(name, prefix) return name:sub(1, #prefix) == prefix end
 
 -- Columns that hold probabilities, in order.
-local function prob_columns(t)
+local function prob_columns(columns, prefix)
   local out = {}
-  for _, name in ipairs(t.columns) do
-    if name == "prob" or starts(name, "prob_") then out[#out + 1] = name end
+  for _, name in ipairs(columns) do
+    if name == prefix or starts(name, prefix .. "_") then out[#out + 1] = name end
   end
   return out
 end
 
--- The column of predicted labels: is_humor, pred, predicted.
-local function said_column(columns)
+-- Names of the classes, where there is a column for each: prob_NAME; nil where one column holds class 2 alone.
+local function class_names(columns)
+  local out = prob_columns(columns, "prob")
+  if #out < 2 then return nil end
+  for c, name in ipairs(out) do out[c] = name:sub(6) end
+  return out
+end
+
+-- The column of predicted labels: is_humor, pred, predicted; label, where truth stands beside it or the rows are new.
+local function said_column(columns, new)
+  local has = {}
   for _, name in ipairs(columns) do
     if starts(name, "is_") or name == "pred" or name == "predicted" then return name end
+    has[name] = true
   end
+  return has.label and (has.truth or new) and "label" or nil
 end
 
 local function ids_of(t, path)
@@ -31,12 +43,14 @@ local function ids_of(t, path)
     for i = 1, t.n do out[i] = t.data.user[i] .. "\t" .. t.data.item[i] end
     return out
   end
-  return nil, ("%s: no column id (nor user and item), it has %s"):format(path, table.concat(t.columns, ", ")), "format"
+  if t.data.row then return t.data.row end
+  return nil, ("%s: no column id (nor row, nor user and item), it has %s"):format(path, table.concat(t.columns, ", ")), "format"
 end
 
-local function probabilities(t, path)
-  local names = prob_columns(t)
+local function probabilities(t, path, prefix)
+  local names = prob_columns(t.columns, prefix or "prob")
   if #names == 0 then
+    if prefix then return nil end
     return nil, ("%s: no column prob or prob_..., it has %s"):format(path, table.concat(t.columns, ", ")), "format"
   end
   local lists = {}
@@ -72,15 +86,26 @@ local function read_table(path)
   if not ids then return nil, message, code end
   prob, message, code = probabilities(t, path)
   if not prob then return nil, message, code end
-  return { path = path, table = t, columns = t.columns, ids = ids, prob = prob }
+  local bayes
+  bayes, message, code = probabilities(t, path, "nbsvm")
+  if message then return nil, message, code end
+  return { path = path, table = t, columns = t.columns, ids = ids, prob = prob, nbsvm = bayes }
+end
+
+--- tasks(dir) -> list
+-- Names of what a run's folder has held-out predictions of, in order.
+function files.tasks(dir)
+  local found = {}
+  for _, name in ipairs(core.sys.list(dir .. "/predictions") or {}) do found[#found + 1] = name:match("^(.*)_oof%.csv$") end
+  table.sort(found)
+  return found
 end
 
 -- The held-out predictions in a run's folder: one file, or the one that `task` names.
 local function find_oof(dir, task)
   local found = {}
-  for _, name in ipairs(core.sys.list(dir .. "/predictions") or {}) do
-    local base = name:match("^(.*)_oof%.csv$")
-    if base and (not task or base == task) then found[#found + 1] = base end
+  for _, base in ipairs(files.tasks(dir)) do
+    if not task or base == task then found[#found + 1] = base end
   end
   if #found == 1 then return found[1] end
   if #found == 0 then
@@ -89,10 +114,33 @@ local function find_oof(dir, task)
   return nil, ("%s: held-out predictions of several tasks (%s): say which by --task"):format(dir, table.concat(found, ", ")), "argument"
 end
 
+-- The true classes that a file has: column truth, or label where that is not what was predicted. Names of classes as in prob_NAME, or
+-- numbers from 0.
+local function truth_of(t, path)
+  local name = t.data.truth and "truth" or t.data.label and said_column(t.columns) ~= "label" and "label"
+  if not name then return nil end
+  local number, out = {}, {}
+  for c, class in ipairs(class_names(t.columns) or {}) do number[class] = c end
+  for i, text in ipairs(t.data[name]) do
+    out[i] = number[text]
+    if not out[i] then
+      if next(number) and not tonumber(text) then
+        return nil, ("%s: row %d: column %s has %q, which is none of the classes"):format(path, i, name, text), "format"
+      end
+      local list, message, code = csv.numbers(t, name, { min = 0, integer = true })
+      if not list then return nil, message, code end
+      for k, v in ipairs(list) do out[k] = v + 1 end
+      return out
+    end
+  end
+  return out
+end
+
 --- read(path[, {task =}]) -> member | nil, message, code
--- path: the folder of a run, or a csv of held-out predictions. member: name, ids, prob, fold, labels (when the file has a
--- column label or truth of 0 and 1: classes 1 and 2), said (the decisions, 0 and 1), test = {ids, prob} when NAME.csv stands
--- beside NAME_oof.csv; also task, columns, oof and new (the tables), config (of the run).
+-- path: the folder of a run, or a csv of held-out predictions. member: name, ids, prob, fold, labels (when the file has a column
+-- truth, or label beside no other: names of classes as in prob_NAME, or 0, 1, ...: classes 1, 2, ...), said (the decisions, 0 and 1),
+-- nbsvm and nbsvm_test (probabilities, where the files have them), test = {ids, prob} when NAME.csv stands beside NAME_oof.csv; also
+-- task, columns, oof and new (the tables), config (of the run).
 function files.read(path, options)
   local task, dir, oof_path = options and options.task, nil, path
   if not path:find("%.csv$") then
@@ -113,19 +161,15 @@ function files.read(path, options)
     m.fold, message, code = csv.numbers(oof.table, "fold", { integer = true })
     if not m.fold then return nil, message, code end
   end
-  m.said = said_of(oof)
-  local truth = oof.table.data.label and "label" or oof.table.data.truth and "truth"
-  if truth then
-    m.labels, message, code = csv.numbers(oof.table, truth, { min = 0, integer = true })
-    if not m.labels then return nil, message, code end
-    for i, v in ipairs(m.labels) do m.labels[i] = v + 1 end
-  end
+  m.said, m.nbsvm = said_of(oof), oof.nbsvm
+  m.labels, message, code = truth_of(oof.table, oof_path)
+  if message then return nil, message, code end
   local new_path = oof_path:gsub("_oof%.csv$", ".csv")
   if new_path ~= oof_path and core.sys.exists(new_path) then
     local new
     new, message, code = read_table(new_path)
     if not new then return nil, message, code end
-    m.test, m.new, m.new_columns = { ids = new.ids, prob = new.prob }, new.table, new.columns
+    m.test, m.new, m.new_columns = { ids = new.ids, prob = new.prob, nbsvm = new.nbsvm }, new.table, new.columns
   end
   return m
 end
@@ -261,31 +305,54 @@ end
 
 local function prob_text(p) return ("%.6f"):format(p) end
 
+-- Columns that say which row it is, copied as they are.
+local KEPT = { id = true, user = true, item = true, row = true, line = true, file = true, label = true, truth = true, text = true }
+
+-- said(i): the class, from 0; the column of predicted labels has it, or the class's name.
 local function write_one(path, columns, source, n, tables_of, rows_of, weights, prob, said, fold)
-  local said_name = said_column(columns)
-  local probs = {}
-  for _, name in ipairs(columns) do
-    if name == "prob" or starts(name, "prob_") then probs[#probs + 1] = name end
-  end
+  local said_name, names = said_column(columns, fold == nil), class_names(columns)
   local class = {}
-  for c, name in ipairs(probs) do class[name] = c end
+  for c, name in ipairs(prob_columns(columns, "prob")) do class[name] = c end
   local rows = rows_for(columns, function(name, i)
-    if name == "id" or name == "user" or name == "item" or name == "label" or name == "truth" or name == "text" then
+    if KEPT[name] then
       return source.data[name][rows_of[1] and rows_of[1][i] or i]
     end
     return mean_column(name, tables_of, rows_of, weights, i)
   end, n, function(name, i)
     if class[name] then return prob_text(type(prob[i]) == "table" and prob[i][class[name]] or prob[i]) end
-    if name == said_name then return said(i) end
+    if name == said_name then return name == "label" and names and names[said(i) + 1] or said(i) end
     if name == "fold" and fold then return fold[i] end
   end)
   return csv.write(path, columns, rows)
 end
 
+-- Where new rows say in a column `file` where a contest wants them: those files too, a class number from 0 a line.
+local function write_layout(folder, source, rows, n, said)
+  local order, lines = {}, {}
+  for i = 1, n do
+    local name = source.data.file[rows and rows[i] or i]
+    if name:find("^/") or name:find("%.%.") then return nil, ("column file: %q is no place in the folder"):format(name), "format" end
+    if not lines[name] then
+      lines[name] = {}
+      order[#order + 1] = name
+    end
+    table.insert(lines[name], ("%d\n"):format(said(i)))
+  end
+  for k, name in ipairs(order) do
+    local path = folder .. "/" .. name
+    local ok, message, code = core.sys.mkdir_p(path:match("^(.*)/"))
+    if ok then ok, message, code = core.sys.write_file(path, table.concat(lines[name])) end
+    if not ok then return nil, message, code end
+    order[k] = path
+  end
+  return order
+end
+
 --- write(folder, task, result, members) -> paths | nil, message, code
 -- folder/TASK_oof.csv and, when there are new rows, folder/TASK.csv, with the columns of the first member that came from a
 -- file: probabilities and predicted labels are the ensemble's (held-out rows with the cuts of the other folds, new rows with
--- result.cut.cut), other columns of numbers the weighted mean of the members that have them.
+-- result.cut.cut), other columns of numbers the weighted mean of the members that have them. Where new rows have a column `file`
+-- (tweeteval/irony.txt), that file too: a class number from 0 a line.
 function files.write(folder, task, result, members)
   local ok, message, code = core.sys.mkdir_p(folder)
   if not ok then return nil, message, code end
@@ -314,9 +381,15 @@ function files.write(folder, task, result, members)
   if not ok then return nil, message, code end
   if result.test and #result.test > 0 and from.new then
     paths[2] = folder .. "/" .. task .. ".csv"
-    ok, message, code = write_one(paths[2], from.new_columns, from.new, #result.test, news, new_rows, weights, result.test,
-      function(i) return class_of(result.test[i], cut and cut.cut or .5) end)
+    local function said(i) return class_of(result.test[i], cut and cut.cut or .5) end
+    ok, message, code = write_one(paths[2], from.new_columns, from.new, #result.test, news, new_rows, weights, result.test, said)
     if not ok then return nil, message, code end
+    if from.new.data.file then
+      local more
+      more, message, code = write_layout(folder, from.new, new_rows[1], #result.test, said)
+      if not more then return nil, message, code end
+      table.move(more, 1, #more, #paths + 1, paths)
+    end
   end
   return paths
 end

@@ -174,8 +174,8 @@ end
 
 ---- logs --------------------------------------------------------------------------------------------
 
-local ORDER = { "label", "epoch", "train_loss", "train_true", "valid_loss", "valid_objective", "perplexity", "accuracy", "rmse", "mae",
-  "lr", "seconds", "items_per_second" }
+local ORDER = { "label", "fold", "epoch", "train_loss", "train_true", "valid_loss", "valid_objective", "perplexity", "accuracy", "rmse",
+  "mae", "lr", "seconds", "items_per_second" }
 
 -- Known fields in their order, then the others by name.
 local function fields_of(history)

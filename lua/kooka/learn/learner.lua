@@ -88,7 +88,7 @@ end
 
 local OPTIONS = {}
 for name in ([[model train valid groups rates lr epochs schedule pct div div_final moms momentum cut ratio cycles mult optimizer beta2 eps
-  nesterov since lambd alpha nonmono decay decay_bias clip accumulate label say perplexity log callbacks checkpoint
+  nesterov since lambd alpha nonmono decay decay_bias clip accumulate label title fold say perplexity log callbacks checkpoint
   checkpoint_minutes checkpoint_steps precision]]):gmatch("%S+") do OPTIONS[name] = true end
 
 local Fit = {}
@@ -258,8 +258,8 @@ local function run_epoch(fit, inside, carried)
   bar:close()
   local seconds = before + core.sys.now() - start
   local r = sums:result()
-  return { label = fit.label, epoch = fit.epoch, train_loss = r.objective, train_true = r.nll and r.loss or nil, lr = fit.lr,
-    seconds = seconds, items_per_second = items / seconds }
+  return { label = fit.label, fold = fit.options.fold, epoch = fit.epoch, train_loss = r.objective, train_true = r.nll and r.loss or nil,
+    lr = fit.lr, seconds = seconds, items_per_second = items / seconds }
 end
 
 -- NT-ASGD (Merity, Keskar & Socher 2018, algorithm 1, as awd-lstm-lm has it): the averages begin once the validation loss is
@@ -307,11 +307,12 @@ end
 -- the gradient of their common mean. asgd averages weights from the step `since`, or (NT-ASGD) once the validation loss is above
 -- the best of all epochs but the last nonmono = 5 (false: never); averages are in the model for validation, for callbacks
 -- behind an epoch, and at the end.
--- Output: label: name of the bars; say: where the table goes (default print); perplexity: show it; log: called with a record an
--- epoch. callbacks: tables with any of before_fit, before_epoch, before_step, after_backward, after_step, after_epoch,
--- after_fit, called as cb:method(fit); fit has model, opt, options, epoch, epochs, step, steps, batches, lr, momentum (may
--- be set in before_step), loss, norm, record, history, lr_factor, say, stop(reason). state() and load_state(table) of a
--- callback are kept in checkpoints; load_state comes behind before_fit (kooka.learn.callbacks).
+-- Output: label: name of the bars; title: a line above the table; fold: a number that the records have; say: where the table goes
+-- (default print); perplexity: show it; log: called with a record an epoch. callbacks: tables with any of before_fit,
+-- before_epoch, before_step, after_backward, after_step, after_epoch, after_fit, called as cb:method(fit); fit has model, opt,
+-- options, epoch, epochs, step, steps, batches, lr, momentum (may be set in before_step), loss, norm, record, history,
+-- lr_factor, say, stop(reason). state() and load_state(table) of a callback are kept in checkpoints; load_state comes behind
+-- before_fit (kooka.learn.callbacks).
 -- checkpoint: path of a file written behind each epoch, and inside one every checkpoint_minutes = 10 or checkpoint_steps;
 -- when it exists the fit goes on behind it, to the same bits as a fit that was never stopped. precision: "float32", "bf16",
 -- "bf16x3" or "auto" (kooka.precision) for this fit; default: the one in use. After Ctrl-C the fit ends at the next step and
@@ -322,7 +323,7 @@ function learner.fit(o)
   local fit = new_fit(o)
   fit:call("before_fit")
   local inside, carried = restore(fit)
-  local table_rows = rows.new { say = o.say, perplexity = o.perplexity, unit = o.train.unit }
+  local table_rows = rows.new { title = o.title, say = o.say, perplexity = o.perplexity, unit = o.train.unit }
   local _ <close> = core.sys.stop_hold()        -- the first Ctrl-C ends the fit behind a step, not inside one
   while fit.epoch < fit.epochs and not fit.stopping do
     fit.epoch = fit.epoch + 1

@@ -16,11 +16,12 @@ local COLUMNS = {
   { "mae", "mae", "%.4f" },
 }
 
---- rows.new{say=print, perplexity=false, unit="doc", columns=nil} -> rows
--- perplexity: whether it is shown where there is one. columns: further fields of the record that a callback sets, each
--- {key, title, format}.
+--- rows.new{title=nil, say=print, perplexity=false, unit="doc", columns=nil} -> rows
+-- title: a line above the table. perplexity: whether it is shown where there is one. columns: further fields of the record that a
+-- callback sets, each {key, title, format}.
 function rows.new(o)
-  return setmetatable({ write = o.say or print, perplexity = o.perplexity, unit = o.unit or "item", extra = o.columns or {} }, Rows)
+  return setmetatable({ title = o.title, write = o.say or print, perplexity = o.perplexity, unit = o.unit or "item",
+    extra = o.columns or {} }, Rows)
 end
 
 local function shown(self, key, record)
@@ -39,6 +40,7 @@ local function open(self, record)
   end
   table.move(self.extra, 1, #self.extra, #list + 1, list)
   for i, c in ipairs(list) do heads[i] = { c[2], align = "right" } end
+  if self.title then self.write(self.title) end
   heads[#heads + 1] = { "items/s", align = "right" }
   heads[#heads + 1] = { "time", align = "right" }
   self.list, self.stream = list, tables.stream { columns = heads, write = self.write }

@@ -20,6 +20,7 @@ function stages.run(o)
     fit.stages, fit.freeze_to = nil, nil
     fit.checkpoint = suffixed(o.checkpoint, i)
     fit.label = stage.label or ("%s stage %d/%d"):format(o.label or "fit", i, #o.stages)
+    fit.title = fit.label
     groups.freeze_to(o.model, stage.freeze_to or 1)
     histories[i] = learner.fit(fit)
   end

@@ -157,7 +157,7 @@ end
 
 -- ---- predictions
 
-local KEYS = { { "user", "item" }, { "id" } }      -- what names a row
+local KEYS = { { "user", "item" }, { "id" }, { "row" } }      -- what names a row
 
 local function has(t, names)
   for _, name in ipairs(names) do
@@ -185,20 +185,23 @@ local function index(t, names)
   return at
 end
 
+-- The probability that is compared: the only one, or the second class's.
 local function prob_column(t)
   if t.data.prob then return "prob" end
+  local found = {}
   for _, name in ipairs(t.columns) do
-    if name:find("^prob_") then return name end
+    if name:find("^prob_") then found[#found + 1] = name end
   end
+  return found[2] or found[1]
 end
 
 -- The column of what was predicted: neither key, nor probability, nor fold, nor a truth.
 local function answer_column(t, keys)
-  local skip = { fold = true, text = true, truth = true }
+  local skip = { fold = true, text = true, truth = true, line = true, file = true }
   for _, name in ipairs(keys) do skip[name] = true end
   if t.data.user and t.data.label then skip.label = true end       -- users.csv: label is the truth
   for _, name in ipairs(t.columns) do
-    if not skip[name] and not name:find("^prob") then return name end
+    if not skip[name] and not name:find("^prob") and not name:find("^nbsvm_") then return name end
   end
 end
 
@@ -223,9 +226,11 @@ local function truth_of(t, keys, answer, entries, labels)
   end
 end
 
-local function paired_binary(pa, pb, truth, names)
+-- prob: the column whose probabilities they are; prob_NAME is of class NAME where there is one, else of the larger label.
+local function paired_binary(pa, pb, truth, names, prob)
   local high
   for _, y in ipairs(truth) do high = (not high or y > high) and y or high end
+  for _, y in ipairs(truth) do high = prob == "prob_" .. y and y or high end
   local labels = {}
   for i, y in ipairs(truth) do labels[i] = y == high and 2 or 1 end
   local r = eval.paired(pb, pa, labels, { names = { names[2], names[1] }, metric = "log_loss" })
@@ -253,7 +258,7 @@ local function tables_change(out, ta, tb, o)
   local keys = key_columns(ta)
   out.a_rows, out.b_rows = ta.n, tb.n
   if not keys or not has(tb, keys) then
-    out.note = "no columns id, or user and item, in both: rows cannot be matched"
+    out.note = "no columns id, or row, or user and item, in both: rows cannot be matched"
     return
   end
   local ia, ib = index(ta, keys), index(tb, keys)
@@ -296,7 +301,7 @@ local function tables_change(out, ta, tb, o)
   end
   out.truth = truth.from
   if #pa == #ya and distinct(ya) == 2 then
-    out.paired = paired_binary(pa, pb, ya, o.names)
+    out.paired = paired_binary(pa, pb, ya, o.names, prob)
   elseif #said_a == #ya then
     local ra, rb, d = right(said_a, ya), right(said_b, ya), {}
     for i = 1, #ra do d[i] = rb[i] - ra[i] end

@@ -19,10 +19,8 @@ function log.open(dir, options)
   return setmetatable({ path = dir .. "/log.jsonl", offset = 0, watch = o.watch, stage = o.stage, points = {}, place = {} }, Log)
 end
 
--- The fold that a record speaks of: its field, or the number in a label like "classifier-3 all".
-local function fold_of(record)
-  return math.tointeger(record.fold) or math.tointeger(tonumber((tostring(record.label or ""):match("%-(%d+)"))))
-end
+-- The fold that a record speaks of.
+local function fold_of(record) return math.tointeger(record.fold) end
 
 --- log:take(record)
 -- One record; those without an epoch, or of another stage, are passed over.
