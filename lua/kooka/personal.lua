@@ -168,7 +168,7 @@ function personal.heads(run, tok, lm, d, p)
   for k, s in ipairs(split.kfold(target.labels, { k = p.folds, seed = p.seed, groups = leaks.keys(d.texts) })) do
     leaks.assert_none(s, d.texts)
     local m = ulmfit.classifier(run, tok, {
-      name = "classifier-" .. k, from = lm, texts = d.texts, labels = target.labels, shares = target.shares, rows = s.train,
+      name = "classifier-" .. k, from = lm, texts = d.texts, labels = target.labels, shares = target.shares, rows = s.train, fold = k,
       valid_rows = s.valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop,
       smoothing = p.smoothing, head_epochs = 1, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
     })

@@ -89,14 +89,15 @@ local function part(folder, split, classes, rows)
 end
 
 -- A task: names of its classes, and one or several parts, each with train, val and test. The classifier reads them all.
-local function read_task(p, name)
+local function read_task(p, run, name)
   local folder = p.data .. "/" .. name
   local d = { name = name, parts = {} }
   d.classes, d.titles = classes_of(folder)
+  run:data(folder, { only = "%.txt$" })
   for k, target in ipairs(name == "stance" and TARGETS or { false }) do
     local at = target and folder .. "/" .. target or folder
-    d.parts[k] = { target = target, mark = target and target .. " : " or "", train = part(at, "train", #d.classes, p.rows),
-      val = part(at, "val", #d.classes, p.test_rows), test = part(at, "test", nil, p.test_rows) }
+    d.parts[k] = { target = target, file = target and name .. "/" .. target or name, mark = target and target .. " : " or "",
+      train = part(at, "train", #d.classes, p.rows), val = part(at, "val", #d.classes, p.test_rows), test = part(at, "test", nil, p.test_rows) }
   end
   d.train, d.val, d.test = { texts = {}, labels = {} }, { texts = {}, labels = {} }, { texts = {} }
   for _, q in ipairs(d.parts) do
@@ -117,7 +118,7 @@ local function chosen(p)
 end
 
 -- All training texts, without the targets' names, then those of --texts; the validation texts, to measure; how many are others.
-local function lm_texts(p, all)
+local function lm_texts(p, run, all)
   local train, val, others = {}, {}, 0
   for _, d in ipairs(all) do
     for _, q in ipairs(d.parts) do
@@ -126,7 +127,8 @@ local function lm_texts(p, all)
     end
   end
   if p.texts ~= "" then
-    local more = kooka.try(texts.read(p.texts))
+    local more, files = kooka.try(texts.read(p.texts))
+    for _, file in ipairs(files) do run:data(file.path, { role = "texts" }) end
     table.move(more, 1, #more, #train + 1, train)
     others = #more
   end
@@ -179,7 +181,8 @@ local function class_speed(p, tok, corpus, d)
 end
 
 local function epochs_of(p, d)
-  return #d.train.texts < p.small and p.small_epochs or p.epochs
+  local n = #d.train.texts
+  return n < p.small and p.small_epochs or n >= p.large and p.large_epochs or p.epochs
 end
 
 -- Measured on this machine now; a run that is resumed tells what was measured then.
@@ -233,28 +236,30 @@ local function rounded(probs)
   return probs
 end
 
--- Probabilities for the validation texts by models of each part (stance: of each target) alone.
+-- Probabilities for the validation texts by models of each part (stance: of each target) alone, and for the test texts where `fit`
+-- answers those too.
 local function by_part(d, fit)
-  local out = {}
+  local out, test = {}, {}
   for _, q in ipairs(d.parts) do
-    local probs = fit(q)
+    local probs, more = fit(q)
     table.move(probs, 1, #probs, #out + 1, out)
+    if more then table.move(more, 1, #more, #test + 1, test) end
   end
-  return rounded(out)
+  return rounded(out), rounded(test)
 end
 
 local function baselines(run, p, d)
   return run:stage("baselines-" .. d.name, function()
-    local bayes = by_part(d, function(q)
+    local bayes, bayes_test = by_part(d, function(q)
       local m = kooka.try(nbsvm.fit { texts = q.train.texts, labels = q.train.labels, classes = #d.classes })
-      return kooka.try(m:predict(q.val.texts))
+      return kooka.try(m:predict(q.val.texts)), kooka.try(m:predict(q.test.texts))
     end)
     local fast = by_part(d, function(q)
       local m = fasttext.fit { texts = q.train.texts, labels = q.train.labels, classes = #d.classes, seed = p.seed,
         epochs = p.fasttext_epochs }
       return m:predict(q.val.texts)
     end)
-    return { nbsvm = bayes, fasttext = fast }
+    return { nbsvm = bayes, nbsvm_test = bayes_test, fasttext = fast }
   end)
 end
 
@@ -275,33 +280,65 @@ local function write_labels(run, name, said, from, n)
   kooka.try(kooka.sys.write_file(run:path("predictions/tweeteval/" .. name .. ".txt"), table.concat(lines)))
 end
 
-local function write_probs(run, d, split, probs)
-  local columns, rows = { "row" }, {}
-  for c, name in ipairs(d.classes) do columns[c + 1] = "prob_" .. name end
-  for i, row in ipairs(probs) do
-    rows[i] = { i }
-    for c, v in ipairs(row) do rows[i][c + 1] = ("%.6f"):format(v) end
+-- TASK_oof.csv (the validation texts) and TASK.csv (the test texts), as `kooka ensemble` reads them; NB-SVM's probabilities beside ours.
+local function write_probs(run, d, file, split, probs, bayes)
+  local columns, rows, said = { "row", split == "test" and "file" or nil }, {}, confusion.best(probs)
+  columns[#columns + 1] = "label"
+  for _, prefix in ipairs { "prob_", "nbsvm_" } do
+    for _, name in ipairs(d.classes) do columns[#columns + 1] = prefix .. name end
   end
-  kooka.try(csv.write(run:path(("predictions/probabilities/%s_%s.csv"):format(d.name, split)), columns, rows))
+  columns[#columns + 1] = split == "val" and "truth" or nil
+  local from, place = 0, 1
+  for i, row in ipairs(probs) do
+    while i > from + #d.parts[place][split].texts do from, place = from + #d.parts[place][split].texts, place + 1 end
+    local line = { i, split == "test" and ("tweeteval/%s.txt"):format(d.parts[place].file) or nil }
+    line[#line + 1] = d.classes[said[i]]
+    for _, list in ipairs { row, bayes[i] } do
+      for _, v in ipairs(list) do line[#line + 1] = ("%.6f"):format(v) end
+    end
+    line[#line + 1] = split == "val" and d.classes[d.val.labels[i]] or nil
+    rows[i] = line
+  end
+  kooka.try(csv.write(run:path(("predictions/%s.csv"):format(file)), columns, rows))
 end
 
-local function train_and_predict(run, p, tok, d, lm)
+local LIMITS = "English tweets of the kind the benchmark gathered; the validation texts that scored it calibrated it too"
+
+-- model/TASK: calibrated on the validation texts, with its scores on its card.
+local function finish_model(run, p, d, m, val)
+  local folder = "model/" .. d.name
+  local all = eval.multiclass(val, d.val.labels, { seed = p.seed, resamples = p.resamples, classes = METRIC[d.name][3] })
+  m:calibrate { probs = val, labels = d.val.labels, seed = p.seed }
+  m.card = { name = "TweetEval: " .. d.name, language = "English", limits = LIMITS,
+    split = "the benchmark's own: trained on train, scored on val",
+    data = { name = "TweetEval, " .. d.name .. " (Barbieri et al. 2020)", texts = #d.train.texts,
+      terms = "those of the benchmark; not shipped",
+      about = #d.parts > 1 and "stance: the target's name, a space, a colon and a space stand before each text" or nil },
+    scores = { [METRIC[d.name][1]] = all[METRIC[d.name][2]], accuracy = all.accuracy, log_loss = all.log_loss },
+    use = "ranking and counting English tweets by these classes", precision = kooka.precision(),
+    training = { lm_epochs = p.lm_epochs, head_epochs = p.head_epochs, epochs = epochs_of(p, d), lr = p.lr, balance = p.balance } }
+  kooka.try(m:save(run.dir .. "/" .. folder))
+  for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
+end
+
+local function train_and_predict(run, p, tok, d, lm, base)
   local m = ulmfit.classifier(run, tok, {
     name = d.name, from = lm, texts = d.train.texts, labels = d.train.labels, classes = #d.classes, classes_names = d.classes,
     cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing,
-    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = epochs_of(p, d), lr = p.lr,
+    backwards = p.backwards, head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = epochs_of(p, d), lr = p.lr,
     batch = #d.train.texts < p.small and math.max(2, p.batch // 2) or p.batch,
     seed = p.seed, weights = weights(p, d.train.labels, #d.classes),
   })
   return run:stage("predict-" .. d.name, function()
-    local val, test = rounded(m:predict(d.val.texts)), rounded(m:predict(d.test.texts))
+    local val, test = rounded(m:predict(d.val.texts, { raw = true })), rounded(m:predict(d.test.texts, { raw = true }))
     local said, from = confusion.best(test), 0
     for _, q in ipairs(d.parts) do
-      write_labels(run, q.target and "stance/" .. q.target or d.name, said, from, #q.test.texts)
+      write_labels(run, q.file, said, from, #q.test.texts)
       from = from + #q.test.texts
     end
-    write_probs(run, d, "val", val)
-    write_probs(run, d, "test", test)
+    write_probs(run, d, d.name .. "_oof", "val", val, base.nbsvm)
+    write_probs(run, d, d.name, "test", test, base.nbsvm_test)
+    finish_model(run, p, d, m, val)
     return { val = val }
   end)
 end
@@ -313,7 +350,7 @@ local function task(run, p, tok, d, lm)
   run:say("%s: %d training texts, %d validation texts%s, %d test texts, %d classes", d.name, #d.train.texts, #d.val.texts,
     alike > 0 and (" (%d of them stand in the training texts too)"):format(alike) or "", #d.test.texts, #d.classes)
   local base = baselines(run, p, d)
-  local ours = train_and_predict(run, p, tok, d, lm)
+  local ours = train_and_predict(run, p, tok, d, lm, base)
   local plain = by_part(d, function(q)
     return shares(#q.val.texts, majority.fit({ labels = q.train.labels }).shares, #d.classes)
   end)
@@ -428,7 +465,7 @@ return {
   name = "tweeteval",
   about = "TweetEval: seven tasks on English tweets beside NB-SVM, FastText-like and majority; predictions in the contest's layout",
   params = ulmfit.params({
-    vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 5, lm_lr = 5e-3, lm_drop = .5,
+    vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 3, lm_lr = 5e-3, lm_drop = .5,
     lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .6, smoothing = .1, batch = 64
   }, {
     data = { default = "../shared/data/tweeteval", help = "TweetEval's folder of tasks" },
@@ -436,6 +473,9 @@ return {
     texts = { default = "", help = "more English tweets for the language model: .txt, .csv, .tsv, .jsonl or folders of them; several with commas" },
     small = { default = 6000, min = 0, help = "a task of fewer training texts takes small_epochs, and batches half as large" },
     small_epochs = { default = 8, min = 1, max = 200, help = "epochs of the classifier of a small task" },
+    large = { default = 20000, min = 1, help = "a task of so many training texts takes large_epochs" },
+    large_epochs = { default = 2, min = 1, max = 200, help = "epochs of the classifier of a large task" },
+    backwards = { default = false, help = "read the texts from their end: a second run for `kooka ensemble`" },
     fasttext_epochs = { default = 10, min = 1, max = 200, help = "epochs of the FastText-like baseline" },
     balance = { default = "sqrt", choices = { "none", "sqrt", "weights" },
       help = "class weights of the loss: none, by 1/share of a class, or by the square root of that" },
@@ -450,10 +490,10 @@ return {
     p.seed = run.seed
     local all = {}
     for i, name in ipairs(TASKS) do
-      all[i] = read_task(p, name)
+      all[i] = read_task(p, run, name)
       all[name] = all[i]
     end
-    local train, val, others = lm_texts(p, all)
+    local train, val, others = lm_texts(p, run, all)
     local told = ("Scores are of the validation split, which trained nothing and stopped nothing; the test labels are not here. One "
       .. "language model read the %d training texts of all seven tasks, without labels%s."):format(#train - others,
       others > 0 and (", and %d other texts (%s)"):format(others, p.texts) or ", and nothing else")
@@ -466,7 +506,7 @@ return {
     local timing = estimate(run, p, tok, all, train)
     local lm, history = ulmfit.language_model(run, tok, {
       name = "language-model", texts = train, valid = val, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers,
-      epochs = p.lm_epochs, lr = p.lm_lr, drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
+      backwards = p.backwards, epochs = p.lm_epochs, lr = p.lm_lr, drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
     })
     local results = {}
     for i, name in ipairs(chosen(p)) do results[i] = task(run, p, tok, all[name], lm) end
@@ -474,7 +514,7 @@ return {
     local columns, rows = table_of(results)
     run:say("%s", tables.text { columns = columns, rows = rows })
     run:say("%s", PUBLISHED_NOTE)
-    run:say("predictions: %s", run.dir .. "/predictions/tweeteval")
+    run:say("predictions: %s; models: kooka predict %s/model/TASK", run.dir .. "/predictions/tweeteval", run.dir)
     write_report(run, p, told, results, timing, history)
   end,
 }

@@ -87,7 +87,28 @@ function TestLm:test_words_of_a_folder_beside_n_grams()
   lu.assertTrue(m.valid_lm_perplexity.value < 23)          -- it learned something
   lu.assertStrContains(self:read "o/report.html", "<svg")
   lu.assertStrContains(out, "from the model")
+  local status_of, text, why = helper.run({ "generate", "o/model/lm", "--tokens", "5" }, { cwd = self.dir })
+  lu.assertEquals(status_of, 0, why)
+  lu.assertTrue(#text > 1)
+  lu.assertEquals(self:json("o/model/lm/config.json").tokens, "words")
   self:goes_on("o", { "stages/n-grams.json", "report.html" }, { "metrics.json", "language-model.safetensors", "predictions/stretches.csv" })
+end
+
+function TestLm:test_a_neural_cache_is_measured_beside_the_same_stream_without()
+  self:folder()
+  local status, out, err = self:run("lm", "--smoke", "--data", "corpus", "--cache", "--out", "o")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "chosen on the validation text")
+  lu.assertStrContains(out, "with a neural cache")
+  local m = self:json "o/metrics.json"
+  for _, split in ipairs { "valid", "test" } do
+    local with, without = m[split .. "_cache_perplexity"], m[split .. "_stream_perplexity"]
+    lu.assertTrue(with.low <= with.value and with.value <= with.high)
+    lu.assertTrue(without.value > 1 and math.abs(without.value / m[split .. "_lm_perplexity"].value - 1) < .2)
+  end
+  lu.assertTrue(m.valid_cache_perplexity.value <= m.valid_stream_perplexity.value)
+  local config = self:json "o/config.json"
+  lu.assertEquals(#config.data, 3)
 end
 
 function TestLm:test_averaged_gradient_descent_and_varying_steps()
@@ -270,7 +291,32 @@ function TestTweetEval:test_seven_tasks_in_the_contests_layout()
   self:goes_on("o", { "stages/predict-irony.json", "stages/baselines-irony.json", "stages/sentiment.json", "stages/predict-stance.json",
     "predictions/tweeteval/irony.txt" },
     { "predictions/tweeteval/irony.txt", "predictions/tweeteval/sentiment.txt", "predictions/tweeteval/stance/climate.txt",
-      "predictions/probabilities/stance_test.csv" })
+      "predictions/stance.csv", "predictions/emoji_oof.csv", "model/irony/calibration.json" })
+  local m2 = kooka.try(require("kooka.model").load(self.dir .. "/o/model/stance"))
+  lu.assertEquals(m2.calibration.n, 200)
+  lu.assertStrContains(self:read "o/model/stance/card.md", "| mean F1 of against and favor | ")
+end
+
+function TestTweetEval:test_forward_and_backward_become_one_in_the_contests_layout()
+  self:benchmark()
+  local irony
+  for _, way in ipairs { "forward", "backwards" } do
+    local argv = { "tweeteval", "--smoke", "--data", "te", "--task", "irony", "--vocab", "150", "--out", way }
+    if way == "backwards" then argv[#argv + 1] = "--backwards" end
+    local status, _, err = self:run(table.unpack(argv))
+    lu.assertEquals(status, 0, err)
+    local text = self:read(way .. "/predictions/irony_oof.csv")
+    lu.assertNotEquals(text, irony)
+    irony = text
+  end
+  lu.assertTrue(self:json("backwards/model/irony/config.json").backwards)
+  local status, out, err = helper.run({ "ensemble", "forward", "backwards", "--resamples", "20", "--out", "e" }, { cwd = self.dir })
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "NB-SVM")
+  lu.assertEquals(lines_of(self:read "e/predictions/tweeteval/irony.txt"), 23)
+  status, out, err = helper.run({ "predict", "forward/model/irony", "backwards/model/irony" }, { cwd = self.dir, input = "why not\n" })
+  lu.assertEquals(status, 0, err)
+  lu.assertEquals(lines_of(out), 1)
 end
 
 function TestTweetEval:test_one_task_alone_and_bad_files()
