@@ -99,8 +99,10 @@ local function calibration_section(out, calibration)
   if not calibration then return end
   out[#out + 1] = "\n## Calibration"
   local how = calibration.method == "temperature" and ("temperature %.4f (Guo et al. 2017)"):format(calibration.temperature)
-    or ("Platt's method, a = %.4f, b = %.4f"):format(calibration.a, calibration.b)
-  out[#out + 1] = ("%s, fitted on %s held-out predictions."):format(how, number(calibration.n) or "a number (not stated) of")
+    or calibration.method == "platt" and ("Platt's method, a = %.4f, b = %.4f"):format(calibration.a, calibration.b)
+    or said(calibration.method)
+  out[#out + 1] = ("%s, fitted on %s held-out predictions%s."):format(how, number(calibration.n) or "a number (not stated) of",
+    calibration.weights and (" of the model with %s weights, not fitted again for these"):format(calibration.weights) or "")
   local loss = calibration.log_loss
   if type(loss) ~= "table" then return end
   out[#out + 1] = "\n| log-loss | value | interval | baseline | n | method |"

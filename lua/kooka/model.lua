@@ -305,15 +305,20 @@ local function score_line(name, ours, theirs, difference)
 end
 
 --- m:int8() -> model
--- A copy for prediction whose recurrent weights have eight bits (kooka.nn.quantize), its cost not measured; it keeps card and calibration.
--- Raises where there is no LSTM layer.
+-- A copy for prediction whose recurrent weights have eight bits (kooka.nn.quantize), its cost not measured; it keeps the card, and the
+-- calibration as it was fitted, whose field weights = "float32" says so (m:calibrate fits it again). Raises where there is no LSTM layer.
 function Model:int8()
   if self.config.int8 then error("int8: this model has eight bits already", 2) end
   local config = {}
   for k, v in pairs(self.config) do config[k] = v end
   config.int8 = true
+  local calibration
+  if self.calibration then
+    calibration = { weights = "float32" }
+    for k, v in pairs(self.calibration) do calibration[k] = v end
+  end
   return model.new { network = nn.quantize(self.network), tokenizer = self.tokenizer, config = config, card = self.card,
-    calibration = self.calibration }
+    calibration = calibration }
 end
 
 --- m:quantize{texts=, labels=, say=print} -> model, cost
@@ -345,6 +350,7 @@ function Model:quantize(o)
     cost.scores[s[1]] = { eight_bits = s[2], float32 = s[3], difference = s[4] }
     lines[#lines + 1] = score_line(table.unpack(s))
   end
+  if small.calibration then lines[#lines + 1] = "the calibration is the one of float32 weights, not fitted again (m:calibrate does)" end
   for _, line in ipairs(lines) do (o.say or print)(line) end
   return small, cost
 end

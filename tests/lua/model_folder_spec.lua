@@ -221,6 +221,16 @@ function TestCard:test_what_is_known_is_there()
     "| hidden | 12 |", "temperature 1.5000", "2019-05-01, kooka " .. kooka.version.number } do lu.assertStrContains(text, line) end
 end
 
+function TestCard:test_every_way_to_calibrate_has_its_line()
+  for method, c in pairs { temperature = { temperature = 2 }, platt = { a = 1, b = 0 }, isotonic = {} } do
+    local m = self:model {}
+    c.method, c.n = method, 7
+    m.calibration = c
+    lu.assertStrContains(card.text(m):lower(), method)
+    lu.assertStrContains(card.text(m), "fitted on 7 held-out predictions")
+  end
+end
+
 function TestCard:test_what_was_stated_stands_there()
   local text = card.text(self:model {
     name = "laughs", about = "Tells jokes from rain.", language = "es", license = "MIT", data = { name = "HAHA", terms = "research",

@@ -24,6 +24,15 @@ local INPUT = table.concat(TEXTS, "\n") .. "\n"
 
 TestPredict = {}
 
+function TestPredict:test_names_of_classes_are_said_once_each()
+  local status, _, err = predict(INPUT, CLASSIFIER, "--labels", "a,b,a")
+  lu.assertEquals(status, 2)
+  lu.assertStrContains(err, "--labels: classes 1 and 3 are both called a")
+  status, _, err = predict(INPUT, CLASSIFIER, "--labels", "a,,b")
+  lu.assertEquals(status, 2)
+  lu.assertStrContains(err, "--labels: the name of class 2 is empty")
+end
+
 function TestPredict:test_a_label_and_its_calibrated_probability_for_each_line()
   local status, out, err = predict(INPUT, CLASSIFIER)
   lu.assertEquals({ status, err }, { 0, "" })
@@ -75,7 +84,9 @@ function TestPredict:test_several_models_give_the_mean()
 end
 
 function TestPredict:test_int8()
-  local _, small = predict(INPUT, CLASSIFIER, "--int8", "--json")
+  local _, small, said = predict(INPUT, CLASSIFIER, "--int8", "--json")
+  lu.assertStrContains(said, "the calibration is the one of float32 weights, not fitted again")
+  lu.assertEquals(select(3, predict(INPUT, CLASSIFIER, "--int8", "--raw")), "")
   local want = kooka.try(model.load(INT8)):predict(TEXTS)
   for i, line in ipairs(lines_of(small)) do lu.assertAlmostEquals(json.decode(line).probs.rain, want[i][1], 1e-5) end
 end

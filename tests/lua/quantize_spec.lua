@@ -174,6 +174,21 @@ function TestQuantize:test_it_is_saved_and_loaded_as_the_float_one()
   lu.assertTrue(size "/small" < .5 * size "/float")
 end
 
+function TestQuantize:test_a_calibration_says_that_it_is_of_the_float_weights_until_it_is_fitted_again()
+  local m, texts, labels = classifier(self.dir)
+  m:calibrate { texts = texts, labels = labels }
+  local _, cost = m:quantize { texts = texts, say = silent }
+  lu.assertStrContains(cost.lines[#cost.lines], "not fitted again")
+  local small = m:int8()
+  lu.assertNil(m.calibration.weights)
+  kooka.try(small:save(self.dir .. "/small"))
+  lu.assertStrContains(kooka.try(sys.read_file(self.dir .. "/small/card.md")), "of the model with float32 weights, not fitted again")
+  local back = kooka.try(model.load(self.dir .. "/small"))
+  lu.assertEquals(back.calibration.weights, "float32")
+  back:calibrate { texts = texts, labels = labels }
+  lu.assertNil(back.calibration.weights)
+end
+
 function TestQuantize:test_the_float_model_is_left_as_it_was()
   local m, texts, labels = classifier(self.dir)
   m.network.encoder.cells[1]:freeze()

@@ -95,6 +95,51 @@ function TestForms:test_v1_ends_lower_than_v2_and_at_a_later_summit()
   lu.assertAlmostEquals(v2(1), 1e-5, 1e-12)
 end
 
+-- fastai v1's OneCycleScheduler, written again step by step as it went: two phases of whole steps, each a counter that moves behind a
+-- batch and hands over when it is full; final_div = div 1e4. Answers what each of `total` steps was taken with.
+local function v1_steps(total, lr, o)
+  local first = math.floor(total * o.pct)
+  local phases = { { n = first, lr = { lr / o.div, lr }, mom = { o.moms[1], o.moms[2] } },
+    { n = total - first, lr = { lr, lr / (o.div * 1e4) }, mom = { o.moms[2], o.moms[1] } } }
+  local function between(pair, share) return pair[2] + (pair[1] - pair[2]) / 2 * (math.cos(math.pi * share) + 1) end
+  local list, phase, at, now, mom = {}, 1, 0, phases[1].lr[1], phases[1].mom[1]
+  for step = 1, total do
+    list[step] = { now, mom }
+    local p = phases[phase]
+    if p then
+      at = at + 1
+      now, mom = between(p.lr, at / p.n), between(p.mom, at / p.n)
+      if at >= p.n then phase, at = phase + 1, 0 end
+    end
+  end
+  return list
+end
+
+function TestForms:test_one_cycle_of_v1_is_a_plain_stepper_s()
+  for _, case in ipairs { { 10, .3, 25 }, { 100, .3, 25 }, { 1000, .3, 10 }, { 400, .25, 25 }, { 50, .02, 25 }, { 7, 3 / 7, 40 } } do
+    local o = { lr = .02, pct = case[2], div = case[3], moms = { .8, .7 } }
+    local ours, theirs = schedule.one_cycle(o), v1_steps(case[1], o.lr, o)
+    for k, want in ipairs(theirs) do
+      local lr, mom = ours((k - 1) / case[1])
+      lu.assertAlmostEquals(lr / want[1], 1, 1e-9, ("step %d of %d"):format(k, case[1]))
+      lu.assertAlmostEquals(mom, want[2], 1e-12)
+    end
+  end
+end
+
+function TestForms:test_one_cycle_of_v1_differs_by_less_than_a_step_where_the_summit_is_no_whole_step()
+  local o = { lr = 1, pct = .3, div = 25, moms = { .95, .85 } }
+  for _, total in ipairs { 37, 337, 1001 } do
+    local ours, theirs = schedule.one_cycle(o), v1_steps(total, 1, o)
+    for k = 2, total - 1 do
+      -- v1's summit comes up to a step early: its rate lies between ours one step before and one behind
+      local a, b, c = ours((k - 2) / total), ours((k - 1) / total), ours(k / total)
+      local low, high = math.min(a, b, c), math.max(a, b, c)
+      if b < .999 then lu.assertTrue(theirs[k][1] >= low - 1e-9 and theirs[k][1] <= high + 1e-9, ("step %d of %d"):format(k, total)) end
+    end
+  end
+end
+
 function TestForms:test_every_schedule_is_proportional_to_its_rate()
   for _, name in ipairs { "one_cycle", "one_cycle_v2", "flat_cos", "slanted", "sgdr", "constant" } do
     local one, three = schedule[name] { lr = 1, steps = 50 }, schedule[name] { lr = 3, steps = 50 }

@@ -20,7 +20,8 @@ the mean of what they say.
   --json          an object a line instead: line, label, prob, probs, score
   --labels NAMES  names of the classes in order, a comma between them (default: the model's own, or 1, 2, ...)
   --raw           probabilities as the network gives them, not calibrated
-  --int8          recurrent weights rounded to eight bits: faster, and nearly the same (m:quantize measures it)
+  --int8          recurrent weights rounded to eight bits: faster, and nearly the same (m:quantize measures it); a
+                  calibration stays the one of float32 weights
   --skip-bad      a line that is not UTF-8 is answered with - and named on stderr; without this option it ends the command
   --batch N       texts of a batch (64)
   --threads N     default: as many as the process may use
@@ -73,6 +74,9 @@ local function load_models(names, o)
       if not ok then return nil, failed("%s: --int8: %s", path, (tostring(small):gsub("^[^\n]-%.lua:%d+: ", ""))) end
       m = small
     end
+    if m.calibration and m.calibration.weights == "float32" and not o.raw then
+      io.stderr:write(("kooka predict: %s: eight bits; the calibration is the one of float32 weights, not fitted again\n"):format(path))
+    end
     local first = models[1]
     if first and m:kind() ~= first:kind() then
       return nil, refuse("%s is a %s, %s a %s: their answers have no mean", names[1], first:kind(), path, m:kind())
@@ -94,6 +98,12 @@ local function labels_of(m, text)
   local names = {}
   for name in (text .. ","):gmatch("%s*(.-)%s*,") do names[#names + 1] = name end
   if #names ~= #own then return nil, refuse("--labels has %d names, the model %d classes", #names, #own) end
+  local place = {}
+  for c, name in ipairs(names) do
+    if name == "" then return nil, refuse("--labels: the name of class %d is empty", c) end
+    if place[name] then return nil, refuse("--labels: classes %d and %d are both called %s", place[name], c, name) end
+    place[name] = c
+  end
   return names
 end
 
