@@ -433,7 +433,7 @@ function Sweep:halve(todo, done)
 end
 
 -- Which metric: the one asked for, else what a finished run has, by this order.
-local PREFERRED = { "^f1", "^accuracy", "^perplexity", "^rmse", "^log_loss", "" }
+local PREFERRED = { "^f1_macro$", "^mean$", "^f1", "^accuracy", "^perplexity", "^rmse", "^log_loss", "" }
 --- sweep:choose_metric() -> name | nil
 function Sweep:choose_metric()
   if self.state.metric then return self.state.metric end

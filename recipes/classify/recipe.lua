@@ -68,8 +68,8 @@ end
 
 local function splits(p, d)
   local groups = labelled.together(leaks.keys(d.texts), d.groups)
-  if p.folds == 1 then return { split.holdout(d.labels, { valid = p.valid, seed = p.seed, groups = groups }) } end
-  return split.kfold(d.labels, { k = p.folds, seed = p.seed, groups = groups })
+  if p.folds == 1 then return { split.holdout(d.labels, { valid = p.valid, seed = p.split_seed, groups = groups }) } end
+  return split.kfold(d.labels, { k = p.folds, seed = p.split_seed, groups = groups })
 end
 
 local function describe(run, d)
@@ -314,6 +314,7 @@ return {
     texts = { default = "", help = "more texts for the language model: .txt (one a line), .csv, .tsv, .jsonl, folders of them; several with commas" },
     skip_bad = { default = false, help = "leave out rows without text or class instead of stopping" },
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },
+    split_seed = { default = 1, min = 0, help = "seed of the folds, apart from --seed: runs of several seeds then share them" },
     valid = { default = .2, min = .05, max = .5, help = "share held out when folds = 1" },
     final = { default = true, help = "train one more model on all rows and keep it in model/final; it predicts --test" },
     balance = { default = "none", choices = { "none", "sqrt", "weights" },

@@ -139,6 +139,8 @@ function TestLm:test_bad_data_is_named()
   local status, _, err = self:run("lm", "--smoke", "--data", "few.txt")
   lu.assertEquals(status, 1)
   lu.assertStrContains(err, "few.txt has 2 lines: at least 40 are needed")
+  assert(sys.write_file(self.dir .. "/none.txt", ""))
+  lu.assertStrContains(select(3, self:run("lm", "--smoke", "--data", "none.txt")), "none.txt has 0 lines")
   self:folder()
   self:write("corpus/train-2.txt", { "x" })
   status, _, err = self:run("lm", "--smoke", "--data", "corpus")
@@ -194,6 +196,19 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   lu.assertStrContains(report, "rows: what is true")
   self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/classify_oof.csv", "predictions/classify.csv" },
     { "predictions/classify_oof.csv", "predictions/classify.csv", "metrics.json", "model/final/model.safetensors" })
+end
+
+function TestClassify:test_seeds_share_their_folds_and_are_compared_by_fold()
+  self:table("t.csv", 160, 1, true)
+  local status, out, err = helper.run({ "sweep", "classify", "--seeds", "1,2", "--smoke", "--data", "t.csv", "--folds", "2", "--no-final",
+    "--out", "s" }, { cwd = self.dir })
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "seed report: f1_macro")
+  lu.assertStrContains(out, "of 2 seeds in 2 folds")
+  status, out, err = helper.run({ "ensemble", "s/seed-1", "s/seed-2", "--resamples", "20", "--out", "e" }, { cwd = self.dir })
+  lu.assertEquals(status, 0, err)
+  lu.assertNotStrContains(out, "different folds")
+  lu.assertStrContains(out, "NB-SVM")
 end
 
 function TestClassify:test_a_group_is_on_one_side_only()

@@ -109,6 +109,17 @@ function TestSeedReport:test_a_real_difference_between_seeds_is_seen()
   lu.assertStrContains(r.text, "can be expected to last")
 end
 
+function TestSeedReport:test_seeds_that_all_score_the_same_have_no_spread()
+  local stream = kooka.random("seeds_spec.same", 1)
+  for _ = 1, 40 do                           -- rounding makes the difference of two sums of squares negative in some
+    local row, scores = { stream:uniform(), stream:uniform() }, {}
+    for s = 1, 3 do scores[s] = row end
+    local r = seeds.report { scores = scores, metric = "accuracy", resamples = 0 }
+    lu.assertAlmostEquals(r.inside, 0, 1e-6)
+    lu.assertNotStrContains(tostring(r), "nan")
+  end
+end
+
 function TestSeedReport:test_noise_is_called_something_else_in_one_table_of_twenty()
   local called = 0
   for trial = 1, 200 do

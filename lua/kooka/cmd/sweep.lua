@@ -14,7 +14,8 @@ usage: kooka sweep RECIPE --seeds 1..5 [--set k=v,v,v ...] [--jobs N] [options o
   --set k=v,v,v    each value with each seed; several --set: every combination
   --jobs N         runs at a time (default: as many as there are threads); each gets threads / jobs
   --threads N      in all; default: as many as the process may use; results do not depend on it
-  --metric NAME    of metrics.json, for the tables (default: the first of f1..., accuracy, perplexity, rmse, log_loss)
+  --metric NAME    of metrics.json, for the tables (default: the first of f1_macro, mean, f1..., accuracy, perplexity, rmse,
+                   log_loss)
   --watch NAME     field of the epochs in log.jsonl, to judge running ones by (default: f1, accuracy, rmse, perplexity or
                    valid_loss, the first there is)
   --stage PREFIX   watch only epochs whose label begins so (classifier)

@@ -185,6 +185,7 @@ function labelled.lines(path)
   local text, message, code = core.sys.read_file(path)
   if not text then return nil, message, code end
   local out = {}
+  if text == "" then return out end
   for line in (text:sub(-1) == "\n" and text or text .. "\n"):gmatch("([^\n]*)\n") do out[#out + 1] = (line:gsub("\r$", "")) end
   return out
 end

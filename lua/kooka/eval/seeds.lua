@@ -170,7 +170,7 @@ local function analyse(x, ns, nf, crossed)
   a.df_seed, a.df_rest = ns - 1, ns * nf - 1 - (ns - 1) - df_fold
   a.ss_rest = math.max(0, ss_all - ss_seed - ss_fold)
   if a.df_seed > 0 and crossed then       -- seeds inside a fold: what differs between seeds once the fold is taken away
-    a.inside = math.sqrt((ss_all - ss_fold) / (a.df_seed * nf))
+    a.inside = math.sqrt(math.max(0, ss_all - ss_fold) / (a.df_seed * nf))
   elseif a.df_rest > 0 then
     a.inside = math.sqrt(a.ss_rest / a.df_rest)
   end

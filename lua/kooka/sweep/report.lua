@@ -39,10 +39,13 @@ local function from_predictions(job, metric, options)
   local base = base_of(metric)
   if not base then return nil end
   local m = files.read(job.dir, options)
-  if not m or not m.fold or type(m.prob[1]) ~= "number" then return nil end
+  if not m or not m.fold then return nil end
   local truth = files.truth(m, options)
   if not truth then return nil end
-  local prob = DECIDED[base] and m.said or m.prob
+  local classes = type(m.prob[1]) == "table"
+  if classes and base ~= metric then return nil end          -- f1_NAME is of one class
+  local score = classes and eval.multiclass or eval.binary
+  local prob = DECIDED[base] and not classes and m.said or m.prob
   local by = {}
   for i, k in ipairs(m.fold) do
     by[k] = by[k] or { prob = {}, labels = {} }
@@ -51,11 +54,12 @@ local function from_predictions(job, metric, options)
   end
   local out, n = {}, 0
   for k, rows in pairs(by) do
-    local value = eval.binary(rows.prob, rows.labels, { resamples = 0 })[base].value
+    local value = score(rows.prob, rows.labels, { resamples = 0 })[base]
+    value = value and value.value
     if not value then return nil end
     out[k], n = value, n + 1
   end
-  local pooled = eval.binary(prob, truth.labels, { resamples = 0 })[base].value
+  local pooled = score(prob, truth.labels, { resamples = 0 })[base].value
   return n > 0 and out or nil, { ids = m.ids, fold = m.fold, prob = prob, labels = truth.labels, base = base, pooled = pooled, job = job }
 end
 
@@ -147,7 +151,7 @@ local function build(jobs, metric, name, options)
   if s.predictions and #s.predictions > 0 and s.crossed then predictions = s.predictions end
   local r = seeds.report { scores = s.scores, metric = s.metric or metric, crossed = s.crossed, name = name,
     lower = seeds.lower_is_better(metric) }
-  if predictions and s.base then
+  if predictions and s.base and type(predictions[1].prob[1]) == "number" then
     for _, p in ipairs(predictions) do
       if p.seed == r.best.seed then r.sampling, r.sampling_n = seeds.sampling_error(p.prob, s.labels, s.base) end
     end
