@@ -463,6 +463,17 @@ function TestCheckout:test_without_git_the_recipe_its_modules_and_settings()
   self:runs_again(dir, r)
 end
 
+function TestCheckout:test_its_script_finds_the_program_that_wrote_it_where_none_is_on_the_path()
+  local dir = self:run()
+  local status, out = self:kooka("runs", "checkout", dir, "back")
+  lu.assertEquals(status, 0, out)
+  local child <close> = assert(sys.spawn({ "sh", self.dir .. "/back/run.sh", "--out", self.dir .. "/again" }, { stdin = "null",
+    stdout = "pipe", stderr = "stdout", env = { KOOKA = false, PATH = "/usr/bin:/bin", LUA_PATH = "./?.lua;;" } }))
+  local text = child:read_all()
+  lu.assertEquals(child:wait(), 0, text)
+  lu.assertTrue(sys.exists(self.dir .. "/again/words.txt"))
+end
+
 function TestCheckout:test_a_repository_that_is_gone_is_said_and_the_recipe_is_there()
   self:init()
   local dir = self:run()

@@ -97,6 +97,10 @@ local function script(dir, config, command)
   for name, value in pairs((config.environment or {}).variables or {}) do
     if name == "KOOKA_KERNEL" or name == "KOOKA_KERNEL16" then lines[#lines + 1] = ("export %s=%s"):format(name, quote(value)) end
   end
+  local exe = sys.exe()
+  if exe and exe:find("/kooka$") then             -- the one that wrote this, where none is on the path
+    lines[#lines + 1] = ('[ -n "${KOOKA:-}" ] || command -v kooka > /dev/null || KOOKA=%s'):format(quote(exe))
+  end
   lines[#lines + 1] = ('exec "${KOOKA:-kooka}" %s "$@"'):format(command)
   return table.concat(lines, "\n") .. "\n"
 end
