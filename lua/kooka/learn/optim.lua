@@ -1,6 +1,8 @@
 --- optim: optimizers over groups of parameters: Adam (AdamW), gradient descent with momentum, and averaged.
 -- A step clips, decays, updates and sets the gradients back to zero in one pass over all parameters. Tables that only
 -- kooka.embedding uses are updated row by row: rows without a gradient catch up when they are read, to the same bits.
+-- LAMB (You et al. 2020) is left out: its ratio of norms keeps large rates stable in batches of thousands of rows; batches here have
+-- 16 to 64, and the steps that two cores can pay for are what limits them, not the rate.
 local core = require "kooka.core"
 local check = require "kooka.options"
 
