@@ -137,7 +137,8 @@ end
 -- then everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle; unfreeze =
 -- "gradual" trains one group more an epoch between the two. labels: class
 -- of each text, from 1 (or shares: a list of class shares for each). scores: a number for each text too, false where it has
--- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. rows: texts to train on (repeats
+-- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. text_weights: how much each text counts in
+-- the loss of its class (1: as usual). rows: texts to train on (repeats
 -- allowed: oversampling); valid_rows: texts to watch; fold: its number, for the records of epochs. callbacks as in
 -- kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop,
 -- decay, clip, batch, backwards.
@@ -164,10 +165,11 @@ function ulmfit.classifier(run, tok, o)
     end
     local corpus = m:encode(o.texts)
     local targets = (o.shares and core.tensor(o.shares) or core.tensor(o.labels, "int32")):keep()
+    local weight = o.text_weights and core.tensor(o.text_weights):keep()
     local function source(rows, batch, train)
       local maker = batches.buckets(corpus, { rows = rows, batch = batch, train = train, seed = o.seed, pad = tok.pad,
         backwards = o.backwards })
-      return o.scores and sources.pairs(maker, targets, o.scores) or sources.classes(maker, targets)
+      return o.scores and sources.pairs(maker, targets, o.scores, weight) or sources.classes(maker, targets, weight)
     end
     local train, valid = source(o.rows, o.batch or 64, true), o.valid_rows and source(o.valid_rows, 128)
     stages.run {

@@ -16,6 +16,7 @@ local model = require "kooka.model"
 local nbsvm = require "kooka.baseline.nbsvm"
 local oversample = require "kooka.data.oversample"
 local report = require "kooka.report"
+local scores = require "kooka.ensemble.scores"
 local runs = require "kooka.runs"
 local plot = require "kooka.plot"
 local split = require "kooka.data.split"
@@ -24,8 +25,22 @@ local tokenizer = require "kooka.text.tokenizer"
 local texts_of = require "kooka.data.texts"
 local threshold = require "kooka.eval.threshold"
 local ulmfit = require "kooka.ulmfit"
+local votes_of = require "kooka.data.votes"
 
 local FUNNY = 2                            -- class labels count from 1: 1 no humour, 2 humour
+local SURE = 3                             -- votes that it takes to know how funny a text from outside is
+
+local function of(list, rows)
+  local out = {}
+  for i, row in ipairs(rows) do out[i] = list[row] end
+  return out
+end
+
+local function of_field(rows, name)
+  local out = {}
+  for i, row in ipairs(rows) do out[i] = row[name] end
+  return out
+end
 
 local function read(p, run)
   local train = kooka.try(csv.read(p.data .. "/haha_2019_train.csv", { columns = { "id", "text", "is_humor", "funniness_average" } }))
@@ -39,6 +54,62 @@ local function read(p, run)
     for i = #labels, p.rows + 1, -1 do labels[i], train.text[i], train.id[i] = nil, nil, nil end
   end
   return { texts = train.text, ids = train.id, labels = labels, funny = funny, test = test.text, test_ids = test.id }
+end
+
+-- The votes of each contest text, as the training file counts them.
+local function contest_votes(p, d)
+  local counts, message = votes_of.counts(kooka.try(csv.read(p.data .. "/haha_2019_train.csv")))
+  if not counts then error(message .. "; --labels majority does without votes", 0) end
+  local rows = {}
+  for i = 1, #d.labels do
+    local row = { no = counts.no[i], stars = {}, n = counts.no[i] }
+    for k, list in ipairs(counts.stars) do row.stars[k], row.n = list[i], row.n + list[i] end
+    rows[i] = row
+  end
+  return rows
+end
+
+-- Texts with votes from outside, none of them like a text of the contest: those would tell a fold the labels that it is judged on.
+local function outside_votes(p, run, d)
+  local rows, told = kooka.try(votes_of.read(p.votes))
+  for _, file in ipairs(told) do
+    run:data(file.path, { role = "votes" })
+    run:say("votes: %s: %d texts with votes", file.path, file.n)
+  end
+  local texts, contest = of_field(rows, "text"), table.move(d.texts, 1, #d.texts, 1, {})
+  local like, known, out = leaks.similar(texts, table.move(d.test, 1, #d.test, #contest + 1, contest)), {}, {}
+  for _, key in ipairs(leaks.keys(contest)) do known[key] = true end
+  for i, key in ipairs(leaks.keys(texts)) do
+    if not like[i] and not known[key] then out[#out + 1] = rows[i] end
+  end
+  run:say("votes: %d texts train beside each fold's own; %d that resemble a text of the contest are left out", #out, #rows - #out)
+  return out
+end
+
+-- What the classifiers train on: the contest's texts, then those of --votes, with class shares, weights and scores. Rows of the contest
+-- keep their numbers; more lists the others, which no fold holds out.
+local function training_material(p, run, d)
+  local m = { texts = table.move(d.texts, 1, #d.texts, 1, {}), labels = table.move(d.labels, 1, #d.labels, 1, {}),
+    scores = table.move(d.scores, 1, #d.scores, 1, {}), more = {} }
+  local own = p.labels == "votes" and contest_votes(p, d)
+  local rows = own or {}
+  if p.votes ~= "" then
+    for _, row in ipairs(outside_votes(p, run, d)) do
+      local at, yes, stars = #m.texts + 1, row.n - row.no, votes_of.stars(row)
+      m.texts[at], m.labels[at], m.more[#m.more + 1] = row.text, yes > row.no and FUNNY or 1, at
+      m.scores[at] = row.n >= SURE and (yes > row.no and stars or 0.0)
+      rows[#rows + 1] = row
+    end
+  end
+  if own then
+    m.shares = {}
+    local shares, rate
+    shares, m.weights, rate = votes_of.soft(rows)
+    for i, s in ipairs(shares) do m.shares[i] = { 1 - s, s } end
+    run:say("labels: shares of %d texts' votes, %.1f %% of them for humour; a text counts by the reliability of its votes", #rows,
+      100 * rate)
+  end
+  return m
 end
 
 -- Texts from outside, each once, without those of the contest (which come later) and without its test texts.
@@ -103,12 +174,6 @@ local function language_model(p, run, d, lm_texts)
   return tok, (ulmfit.language_model(run, tok, o))
 end
 
-local function of(list, rows)
-  local out = {}
-  for i, row in ipairs(rows) do out[i] = list[row] end
-  return out
-end
-
 local function split_answers(answers)
   local prob, score = {}, {}
   for i, a in ipairs(answers) do prob[i], score[i] = a.prob[FUNNY], math.max(a.score, 0) end
@@ -127,12 +192,13 @@ local function fold(p, run, tok, d, s, k, lm)
   local resampled, counts = oversample.random(s, d.labels, { seed = p.seed })
   if p.oversample then run:say("fold %d: %s", k, tostring(counts)) else resampled = s end
   leaks.assert_none(s, d.texts)
-  local name = "classifier-" .. k
+  local name, train = "classifier-" .. k, d.material
+  local rows = table.move(train.more, 1, #train.more, #resampled.train + 1, table.move(resampled.train, 1, #resampled.train, 1, {}))
   local m = ulmfit.classifier(run, tok, {
-    name = name, from = lm, texts = d.texts, labels = d.labels, scores = d.scores, score_weight = p.score_weight,
-    rows = resampled.train, valid_rows = s.valid, backwards = p.backwards, cell = p.cell, embed = p.embed, hidden = p.hidden,
-    layers = p.layers, drop = p.drop, smoothing = p.smoothing, decay = p.decay, head_epochs = p.head_epochs, head_lr = p.head_lr,
-    epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze, seed = p.seed + k - 1, fold = k,
+    name = name, from = lm, texts = train.texts, labels = train.labels, shares = train.shares, text_weights = train.weights,
+    scores = train.scores, score_weight = p.score_weight, rows = rows, valid_rows = s.valid, backwards = p.backwards, cell = p.cell,
+    embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, decay = p.decay,
+    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze, seed = p.seed + k - 1, fold = k,
     classes_names = { "no humour", "humour" },
   })
   return run:stage("predict-" .. k, function()
@@ -177,12 +243,12 @@ end
 local function write_predictions(run, d, g, prob, cuts, test, cut)
   local rows, centred = {}, threshold.centre(prob, cuts)
   for i, id in ipairs(d.test_ids) do
-    rows[i] = { id, test[i] > cut and 1 or 0, ("%.4f"):format(g.test_score[i]), ("%.6f"):format(test[i]) }
+    rows[i] = { id, test[i] > cut and 1 or 0, ("%.4f"):format(g.test_blend[i]), ("%.6f"):format(test[i]) }
   end
   kooka.try(csv.write(run:path("predictions/haha.csv"), { "id", "is_humor", "funniness_average", "prob_humor" }, rows))
   rows = {}
   for i, row in ipairs(g.row) do
-    rows[i] = { d.ids[row], centred[i] > .5 and 1 or 0, ("%.4f"):format(g.score[i]), ("%.6f"):format(prob[i]), g.fold[i] }
+    rows[i] = { d.ids[row], centred[i] > .5 and 1 or 0, ("%.4f"):format(g.blend[i]), ("%.6f"):format(prob[i]), g.fold[i] }
   end
   kooka.try(csv.write(run:path("predictions/haha_oof.csv"), { "id", "is_humor", "funniness_average", "prob_humor", "fold" }, rows))
   run:say("predictions: %s (%d test texts), %s (held-out rows of the training file)", run:path("predictions/haha.csv"), #d.test_ids,
@@ -237,18 +303,39 @@ local function score(run, p, g)
   return { columns = columns, rows = rows, lines = lines, ours = models[1][3], stack = stack, stacked = stack and models[3][3] }
 end
 
--- Funniness: on all rows, those that are no humour counting 0, and on the humorous rows alone.
-local function score_funniness(run, p, g)
-  local columns, rows = { "funniness", "rows", "ULMFiT", "always the mean" }, {}
-  local pred, target = {}, {}
-  for i, y in ipairs(g.label) do
-    if y == FUNNY then pred[#pred + 1], target[#target + 1] = g.score[i], g.funny[i] end
+-- The network's funniness and what both models think of the class, weighed on the other folds: the mean over all rows, those that are no
+-- humour counting 0, is that of a mixture. Without folds: the network's own.
+local function blend_funniness(p, g)
+  g.blend, g.test_blend = g.score, g.test_score
+  if p.folds == 1 then return end
+  local function columns(score, prob, bayes)
+    local both = {}
+    for i, s in ipairs(score) do both[i] = s * prob[i] end
+    return { score, prob, bayes, both }
   end
-  for _, part in ipairs { { "rmse_all", "RMSE, all rows (no humour: 0)", g.score, g.funny }, { "rmse_humor", "RMSE, humorous rows", pred, target } } do
+  g.blend, g.test_blend = scores.crossfit { columns = columns(g.score, g.prob, g.nbsvm), target = g.funny, folds = g.fold,
+    test = columns(g.test_score, g.test, g.nbsvm_test), min = 0 }
+end
+
+-- Funniness: on all rows, and on the humorous rows alone.
+local function score_funniness(run, p, g)
+  blend_funniness(p, g)
+  local columns, rows = { "RMSE of the funniness", "rows", "ULMFiT", "with both models' classes", "always the mean" }, {}
+  local humorous = {}
+  for i, y in ipairs(g.label) do
+    if y == FUNNY then humorous[#humorous + 1] = i end
+  end
+  local every = {}
+  for i = 1, #g.label do every[i] = i end
+  for _, part in ipairs { { "all", "all rows (no humour: 0)", every }, { "humor", "humorous rows", humorous } } do
     if #part[3] > 1 then
-      local m = eval.regression(part[3], part[4], { seed = p.seed, resamples = p.resamples }).rmse
-      run:metric("funniness_" .. part[1], m)
-      rows[#rows + 1] = { part[2], #part[3], tables.metric(m), ("%.3f"):format(m.baseline) }
+      local target, row = of(g.funny, part[3]), { part[2], #part[3] }
+      for _, by in ipairs { { "funniness_rmse_", g.score }, { "funniness_blend_rmse_", g.blend } } do
+        local m = eval.regression(of(by[2], part[3]), target, { seed = p.seed, resamples = p.resamples }).rmse
+        run:metric(by[1] .. part[1], m)
+        row[#row + 1], row[5] = tables.metric(m), ("%.3f"):format(m.baseline)
+      end
+      rows[#rows + 1] = row
     end
   end
   run:say("%s", tables.text { columns = columns, rows = rows })
@@ -273,10 +360,11 @@ local function finish_models(run, p, d, out, told)
       for i, x in ipairs(o.prob) do probs[i] = { 1 - x, x } end
       m:calibrate { probs = probs, labels = labels, seed = p.seed }
       m.card = { name = ("humour in Spanish tweets, model %d of %d"):format(k, #out), language = "Spanish", split = told, limits = LIMITS,
-        data = { name = "HAHA 2019, training file (Chiruzzo et al. 2019)", terms = "those of the contest; not shipped", texts = #d.labels - #o.rows },
+        data = { name = "HAHA 2019, training file (Chiruzzo et al. 2019)", terms = "those of the contest; not shipped",
+          texts = #d.material.texts - #o.rows },
         scores = eval.binary(o.prob, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples }),
         use = "ranking and counting humorous tweets in Spanish", precision = kooka.precision(),
-        training = { lm_epochs = p.lm_epochs, head_epochs = p.head_epochs, epochs = p.epochs, lr = p.lr, oversample = p.oversample } }
+        training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm_epochs, head_epochs = p.head_epochs, epochs = p.epochs, lr = p.lr, oversample = p.oversample } }
       kooka.try(m:save(run.dir .. "/" .. folder))
       for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
     end
@@ -311,11 +399,14 @@ return {
   params = ulmfit.params({
     vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 6, lm_lr = 5e-3, lm_drop = .5,
     lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 3, lr = 2.5e-3, drop = .5,
-    smoothing = .1, batch = 64, unfreeze = "at once", pretrained = "", itos = "",
+    smoothing = 0.0, batch = 64, unfreeze = "at once", pretrained = "", itos = "",
   }, {
     data = { default = "../shared/data/haha2019", help = "folder with haha_2019_train.csv and haha_2019_test.csv" },
     texts = { default = "", help = "more Spanish texts for the language model: files or folders, with commas between" },
     lm = { default = "", help = "an earlier run of this recipe whose tokenizer and language model to take" },
+    labels = { default = "votes", choices = { "votes", "majority" }, help = "what a text's class is: the share of its votes, or 0 or 1" },
+    votes = { default = "", help = "more texts with votes to train on, one .tsv or .csv file or several with commas between: columns text, "
+      .. "votes_no, votes_1 .. votes_5, or text, vote" },
     general_epochs = { default = 3, min = 1, max = 100, help = "epochs of the language model on `texts`, before its own" },
     general_lr = { default = 5e-3, min = 1e-6, max = 1, help = "largest learning rate of those epochs" },
     transductive = { default = false, help = "let the language model read the test texts too (never their labels)" },
@@ -334,8 +425,8 @@ return {
     bptt = 50, epochs = 3 },
   -- Farzin, Czapla & Howard 2019, on your --texts instead of their 475,143 tweets; their epochs as one cycle a stage.
   paper = { vocab = 30000, cell = "qrnn", embed = 400, hidden = 2304, layers = 3, general_epochs = 16, general_lr = 1e-3, lm_drop = 1.0,
-    lm_decay = .1, lm_epochs = 15, lm_lr = 3e-3, transductive = true, oversample = true, drop = .7, decay = .1, smoothing = .1,
-    head_epochs = 2, head_lr = 1e-2, epochs = 15, lr = 5e-3, batch = 64, score_weight = 0.0 },
+    lm_decay = .1, lm_epochs = 15, lm_lr = 3e-3, transductive = true, labels = "majority", oversample = true, drop = .7, decay = .1,
+    smoothing = .1, head_epochs = 2, head_lr = 1e-2, epochs = 15, lr = 5e-3, batch = 64, score_weight = 0.0 },
   smoke = { folds = 1, rows = 600, vocab = 500, embed = 16, hidden = 24, layers = 2, lm_epochs = 1, epochs = 1, resamples = 100,
     lm_batch = 8, bptt = 20 },
   run = function(p, run)
@@ -353,8 +444,10 @@ return {
     if p.transductive then
       told = told .. " TRANSDUCTIVE: the language model read the test texts too, without labels, as the 2019 entry did."
     end
+    if p.votes ~= "" then told = told .. " Texts with votes from outside train beside them; what resembles a text of the contest is left out." end
     if p.lm ~= "" then told = told .. (" The language model is the one of %s: what it read stands there."):format(p.lm) end
     run:say("%s", told)
+    d.material = training_material(p, run, d)
     local lm_texts = table.move(texts, 1, #texts, 1, {})
     if p.transductive then table.move(d.test, 1, #d.test, #lm_texts + 1, lm_texts) end
     local tok, lm = language_model(p, run, d, lm_texts)

@@ -5,6 +5,7 @@ local helper = require "cli_helper"
 local kooka = require "kooka"
 local eval = require "kooka.eval"
 local ensemble = require "kooka.ensemble"
+local scores = require "kooka.ensemble.scores"
 local stack = require "kooka.ensemble.stack"
 local threshold = require "kooka.eval.threshold"
 local golden = dofile "tests/golden/ensemble.lua"
@@ -490,6 +491,34 @@ function TestEnsembleOfClasses:test_a_difference_of_runs_matches_rows_by_their_n
   lu.assertEquals(status, 0, err)
   lu.assertStrContains(out, "predictions/one_oof.csv: 90 rows;")
   lu.assertStrContains(out, "(n = 90, truth: column truth)")
+end
+
+TestScores = {}
+
+-- Two columns that are noise plus parts of the target: ridge on standardised columns, by hand for the fit on all rows.
+function TestScores.test_least_squares_fitted_on_the_other_folds()
+  local stream, a, b, y, folds = kooka.random("scores", 3), {}, {}, {}, {}
+  for i = 1, 200 do
+    local u, v = stream:normal(), stream:normal()
+    a[i], b[i], y[i], folds[i] = u, v, 2 * u - v + .1 * stream:normal() + 3, 1 + i % 4
+  end
+  local out, test, w = scores.crossfit { columns = { a, b }, target = y, folds = folds, test = { { 0, 1 }, { 0, 1 } }, l2 = 1e-6 }
+  local worst = 0
+  for i = 1, 200 do worst = math.max(worst, math.abs(out[i] - y[i])) end
+  lu.assertTrue(worst < .5)
+  lu.assertAlmostEquals(test[1], 3, .05)
+  lu.assertAlmostEquals(test[2], 4, .1)
+  lu.assertTrue(w[1] > 1.5 and w[2] < -.5)
+  -- no row tells its own score: another target in one fold changes nothing in it
+  local other = table.move(y, 1, #y, 1, {})
+  for i, k in ipairs(folds) do if k == 2 then other[i] = 100 end end
+  local moved = scores.crossfit { columns = { a, b }, target = other, folds = folds }
+  local plain = scores.crossfit { columns = { a, b }, target = y, folds = folds }
+  for i, k in ipairs(folds) do
+    if k == 2 then lu.assertEquals(moved[i], plain[i]) else lu.assertNotEquals(moved[i], plain[i]) end
+  end
+  for _, s in ipairs(scores.crossfit { columns = { a, b }, target = y, folds = folds, min = 3 }) do lu.assertTrue(s >= 3) end
+  lu.assertErrorMsgContains("two folds or more", scores.crossfit, { columns = { a }, target = y, folds = a and { 1, 1 } })
 end
 
 os.exit(lu.LuaUnit.run())

@@ -22,10 +22,12 @@ local function contest(dir, n, tests)
   local stream, train, test = kooka.random("generated contest", 1), {}, {}
   for i = 1, n do
     local funny = i % 5 < 2
-    train[i] = { "a" .. i, text_of(stream, funny, i), funny and 1 or 0, funny and stream:below(4) or "NULL" }
+    train[i] = { "a" .. i, text_of(stream, funny, i), funny and 1 or 0, funny and stream:below(4) or "NULL", funny and 1 or 4, funny and 3 or 1,
+      0, 0, funny and 1 or 0, 0 }
   end
   for i = 1, tests do test[i] = { "t" .. i, text_of(stream, i % 5 < 2, n + i) } end
-  kooka.try(csv.write(dir .. "/haha_2019_train.csv", { "id", "text", "is_humor", "funniness_average" }, train))
+  kooka.try(csv.write(dir .. "/haha_2019_train.csv", { "id", "text", "is_humor", "funniness_average", "votes_no", "votes_1",
+    "votes_2", "votes_3", "votes_4", "votes_5" }, train))
   kooka.try(csv.write(dir .. "/haha_2019_test.csv", { "id", "text" }, test))
 end
 
@@ -73,13 +75,15 @@ function TestHaha:test_folds_funniness_and_the_stack()
   local folds = {}
   for _, k in ipairs(oof.fold) do folds[k] = true end
   lu.assertEquals(folds, { ["1"] = true, ["2"] = true, ["3"] = true })
-  for _, name in ipairs { "f1_humor", "nbsvm_f1_humor", "stack_f1_humor", "funniness_rmse_all", "funniness_rmse_humor" } do
+  for _, name in ipairs { "f1_humor", "nbsvm_f1_humor", "stack_f1_humor", "funniness_rmse_all", "funniness_rmse_humor",
+    "funniness_blend_rmse_all", "funniness_blend_rmse_humor" } do
     lu.assertTrue(m[name].low <= m[name].value and m[name].value <= m[name].high and m[name].baseline ~= nil, name)
   end
   lu.assertTrue(m.nbsvm_average_precision_humor.value > .8)      -- the words tell the kinds apart
   lu.assertTrue(m.stack_average_precision_humor.value > .8)
   lu.assertStrContains(said, "at a cut chosen on the other folds")
-  -- what is written is what was scored: the stack's decisions
+  lu.assertStrContains(said, "labels: shares of 300 texts' votes")
+  -- what is written is what was scored: the stack's decisions, the blended funniness
   local truth, hits = kooka.try(csv.read(self.dir .. "/haha_2019_train.csv")), { tp = 0, fp = 0, fn = 0 }
   local label = {}
   for i, id in ipairs(truth.id) do label[id] = truth.is_humor[i] end
@@ -91,6 +95,39 @@ function TestHaha:test_folds_funniness_and_the_stack()
     end
   end
   lu.assertAlmostEquals(2 * hits.tp / (2 * hits.tp + hits.fp + hits.fn), m.stack_f1_humor.value, 1e-9)
+  local funny, sse = {}, 0
+  for i, id in ipairs(truth.id) do funny[id] = tonumber(truth.funniness_average[i]) or 0 end
+  for i, id in ipairs(oof.id) do sse = sse + (tonumber(oof.funniness_average[i]) - funny[id]) ^ 2 / oof.n end
+  lu.assertAlmostEquals(math.sqrt(sse), m.funniness_blend_rmse_all.value, 1e-3)
+end
+
+function TestHaha:test_texts_with_votes_from_outside_train_but_none_like_the_contests()
+  local dir, rows = self.dir, {}
+  local train = kooka.try(csv.read(dir .. "/haha_2019_train.csv"))
+  for i = 1, 20 do rows[i] = { ("loro doctor suegra borracho chiste una vez %d %d"):format(1000 + i, i), 0, 2, 1, 0, 0, 0 } end
+  rows[21] = { train.text[7]:upper() .. "!!", 0, 3, 0, 0, 0, 0 }
+  rows[22] = { "nadie votó esto", 0, 0, 0, 0, 0, 0 }
+  kooka.try(csv.write(dir .. "/votes.csv", { "text", "votes_no", "votes_1", "votes_2", "votes_3", "votes_4", "votes_5" }, rows))
+  local said = self:run("with", "--votes", "votes.csv")
+  lu.assertStrContains(said, "votes: votes.csv: 21 texts with votes")
+  lu.assertStrContains(said, "votes: 20 texts train beside each fold's own; 1 that resemble")
+  lu.assertStrContains(said, "labels: shares of 320 texts' votes")
+  self:run("without")
+  lu.assertNotEquals(self:predictions("with", "haha.csv").prob_humor, self:predictions("without", "haha.csv").prob_humor)
+  said = self:run("majority", "--labels", "majority", "--votes", "votes.csv")
+  lu.assertNil(said:find("labels: shares", 1, true))
+  self:check(self:predictions("majority", "haha.csv"), 40)
+end
+
+function TestHaha:test_a_training_file_without_votes_says_what_to_do()
+  local dir = self.dir
+  local t = kooka.try(csv.read(dir .. "/haha_2019_train.csv"))
+  local rows = {}
+  for i = 1, t.n do rows[i] = { t.id[i], t.text[i], t.is_humor[i], t.funniness_average[i] } end
+  kooka.try(csv.write(dir .. "/haha_2019_train.csv", { "id", "text", "is_humor", "funniness_average" }, rows))
+  local status, _, err = helper.run({ "run", "haha", "--data", ".", "--smoke", "--out", "o" }, { cwd = dir })
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "no column votes_no; --labels majority does without votes")
 end
 
 function TestHaha:test_an_earlier_language_model_more_texts_and_texts_from_the_end()

@@ -25,6 +25,24 @@ function TestNormalise.test_texts_of_which_nothing_is_left_do_not_become_one_gro
   lu.assertEquals(keys[3], keys[4])
 end
 
+TestSimilar = {}
+
+function TestSimilar.test_a_joke_told_again_in_other_words_is_found()
+  local others = { "nada que ver con esto de aquí", "¿Qué le dice un bosque a otro bosque? ¡Y vos qué!", "le dice un" }
+  local like = leaks.similar({
+    "#chistes que le dijo un bosque a otro bosque : y vos que?",         -- shares un bosque a, bosque a otro, a otro bosque, y vos ...
+    "Qué le dice un bosque a otro bosque y vos qué https://t.co/x", "hoy llueve mucho en la capital", "@a @b !!", "LE DICE UN",
+  }, others, { share = .3 })
+  lu.assertEquals(like, { 2, 2, false, false, 3 })
+  -- Jaccard's index of the first: 3 common runs of 10 and 9
+  lu.assertEquals(leaks.similar({ "que le dijo un bosque a otro bosque" }, { "un bosque a otro bosque ríe" }, { share = 3 / 7 }), { 1 })
+  lu.assertEquals(leaks.similar({ "que le dijo un bosque a otro bosque" }, { "un bosque a otro bosque ríe" }, { share = .43 }), { false })
+end
+
+function TestSimilar.test_texts_of_which_nothing_is_left_are_like_none()
+  lu.assertEquals(leaks.similar({ "@a", "" }, { "@b", "", "hola" }), { false, false })
+end
+
 TestFind = {}
 
 local texts = {"uno", "dos", "tres", "UNO!!", "dos", "cuatro", "tres"}

@@ -3,19 +3,21 @@ local split = require "kooka.data.split"
 
 local leaks = {}
 
---- normalise(text) -> text
--- What two near duplicates share: lower case (ASCII and Latin-1 letters), without addresses, @names, <user> and <url>
--- masks, "RT", punctuation and spaces. Empty when nothing else was there.
-function leaks.normalise(text)
+-- Lower case (ASCII and Latin-1 letters), without addresses, @names, masks, "RT" and marks that are not seen.
+local function plain(text)
   local t = text:lower():gsub("\xC3([\x80-\x9E])", function(c)
     return c == "\x97" and "\xC3\x97" or "\xC3" .. string.char(c:byte() + 32)
   end)
   t = t:gsub("https?://%S+", " "):gsub("www%.%S+", " "):gsub("pic%.twitter%.com/%S+", " ")
   t = t:gsub("<user>", " "):gsub("<url>", " "):gsub("@[%w_]+", " ")
   t = t:gsub("&%a+;", " "):gsub("^%s*rt%f[%W]", "")
-  t = t:gsub("\xE2\x80[\x80-\xBF]", ""):gsub("\xC2[\xA0-\xBF]", ""):gsub("\xEF\xB8[\x80-\x8F]", "")
-  return (t:gsub("[%p%s%c]+", ""))
+  return (t:gsub("\xE2\x80[\x80-\xBF]", ""):gsub("\xC2[\xA0-\xBF]", ""):gsub("\xEF\xB8[\x80-\x8F]", ""))
 end
+
+--- normalise(text) -> text
+-- What two near duplicates share: lower case (ASCII and Latin-1 letters), without addresses, @names, <user> and <url>
+-- masks, "RT", punctuation and spaces. Empty when nothing else was there.
+function leaks.normalise(text) return (plain(text):gsub("[%p%s%c]+", "")) end
 
 --- keys(texts) -> list of strings
 -- One key for each text, the same for near duplicates: `groups` or `texts` of a split that must not leak. A text of
@@ -25,6 +27,48 @@ function leaks.keys(texts)
   for i, text in ipairs(texts) do
     local key = leaks.normalise(text)
     out[i] = key ~= "" and key or "\0" .. text
+  end
+  return out
+end
+
+local RUN <const> = 3
+
+-- The runs of three words in a text, each once: set, size. A text of fewer words is one run.
+local function runs_of(text)
+  local words, set, n = {}, {}, 0
+  for word in plain(text):gmatch("[^%p%s%c]+") do words[#words + 1] = word end
+  for i = 1, math.max(1, #words - RUN + 1) do
+    local run = table.concat(words, " ", i, math.min(#words, i + RUN - 1))
+    if not set[run] then set[run], n = true, n + 1 end
+  end
+  return set, n
+end
+
+--- similar(texts, others[, {share = .3}]) -> list
+-- For each text the first of others with which it shares at least `share` of the runs of three words that either has (Jaccard's
+-- index; Broder 1997), or false: a joke told again in a few other words. Texts of which `normalise` leaves nothing are like
+-- none. Runs are counted once.
+function leaks.similar(texts, others, o)
+  local share, where, sizes, out = o and o.share or .3, {}, {}, {}
+  for j, other in ipairs(others) do
+    local set
+    set, sizes[j] = runs_of(other)
+    for run in pairs(set) do
+      if run ~= "" then
+        where[run] = where[run] or {}
+        table.insert(where[run], j)
+      end
+    end
+  end
+  for i, text in ipairs(texts) do
+    local common, set, n = {}, runs_of(text)
+    for run in pairs(set) do
+      for _, j in ipairs(where[run] or {}) do common[j] = (common[j] or 0) + 1 end
+    end
+    out[i] = false
+    for j, c in pairs(common) do
+      if c / (n + sizes[j] - c) >= share and (not out[i] or j < out[i]) then out[i] = j end
+    end
   end
   return out
 end

@@ -53,8 +53,10 @@ local function exact()
   return setmetatable({}, { __close = function() core.precision(before) end })
 end
 
--- Solves A x = b for a symmetric positive definite A of a few rows (Cholesky, with a little added where A is singular).
-local function solve(a, b)
+--- stack.solve(a, b) -> x
+-- Solves A x = b for a symmetric positive definite A of a few rows, of which the lower half is read (Cholesky, with a little
+-- added where A is singular).
+function stack.solve(a, b)
   local n, l = #b, {}
   for i = 1, n do
     l[i] = {}
@@ -161,7 +163,7 @@ function stack.fit(members, labels, rows, options)
     if o.nonnegative then d = bounded_step(h, g, w, o.members)
     else
       for j = 1, #g do g[j] = -g[j] end
-      d = solve(h, g)
+      d = stack.solve(h, g)
     end
     local scale, most, next_w = 1, 0, {}
     for _ = 1, 30 do                       -- half the step until the loss does not rise (by more than float32 can say)
