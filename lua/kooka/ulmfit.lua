@@ -117,6 +117,26 @@ function ulmfit.language_model(run, tok, o)
   return file, history
 end
 
+-- The head's last bias begins at the log of the classes' shares among the rows (times their weights): a head that has seen few
+-- batches, as of a hundred texts, then answers the base rate and not one half (Lin et al. 2017, section 4.1). Losses that move
+-- the logits by the prior themselves begin at 0.
+local function begin_at_prior(network, o, classes)
+  local bias, sums, total = network["linear" .. #network.head_p].bias, {}, 0
+  if not bias or (o.loss or "cross_entropy") ~= "cross_entropy" then return end
+  for c = 1, classes do sums[c] = 1e-9 end
+  for i = 1, #(o.rows or o.texts) do
+    local row = o.rows and o.rows[i] or i
+    for c = 1, classes do
+      local share = o.shares and o.shares[row][c] or not o.shares and o.labels[row] == c and 1 or 0
+      sums[c] = sums[c] + share * (o.weights and o.weights[c] or 1)
+    end
+  end
+  for c = 1, classes do total = total + sums[c] end
+  local values = bias:tolist()
+  for c = 1, classes do values[c] = math.log(math.max(sums[c] / total, 1e-3)) end
+  bias:copy_(core.tensor(values))
+end
+
 -- The stages of a fine-tuning: the head alone; with gradual unfreezing one group more an epoch; then everything, at
 -- discriminative rates (Howard & Ruder 2018, sections 3.2 and 3.3).
 local function plan(o, groups)
@@ -133,13 +153,12 @@ local function plan(o, groups)
 end
 
 --- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
--- Stage `name`: the encoder of language model file `from` and a new head. First the head alone (head_epochs at head_lr),
--- then everything at discriminative rates (lr for the head, divided by 2.6 for each group below), one-cycle; unfreeze =
--- "gradual" trains one group more an epoch between the two. labels: class
--- of each text, from 1 (or shares: a list of class shares for each). scores: a number for each text too, false where it has
--- none: then the model is a kooka.nn.multi_task (score_weight, range) and answers both. text_weights: how much each text counts in
--- the loss of its class (1: as usual). rows: texts to train on (repeats
--- allowed: oversampling); valid_rows: texts to watch; fold: its number, for the records of epochs. callbacks as in
+-- Stage `name`: the encoder of language model file `from` and a new head, whose bias begins at the classes' shares. First the
+-- head alone (head_epochs at head_lr), then everything at discriminative rates (lr for the head, divided by 2.6 for each group
+-- below), one-cycle; unfreeze = "gradual" trains one group more an epoch between the two. labels: class of each text, from 1
+-- (or shares: a list of class shares for each). scores: a number for each text too, false where it has none: then the model
+-- is a kooka.nn.multi_task (score_weight, range) and answers both. text_weights: how much each text counts in the loss of its
+-- class (1: as usual). rows: texts to train on (repeats allowed: oversampling; default: all); valid_rows: texts to watch; fold: its number, for the records of epochs. callbacks as in
 -- kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop,
 -- decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
@@ -153,6 +172,7 @@ function ulmfit.classifier(run, tok, o)
   local m = model.new { network = network, tokenizer = tok, config = options, card = o.card }
   local folder = "model/" .. o.name
   run:stage(o.name, function()
+    begin_at_prior(network, o, options.classes)
     if o.from then
       local weights, message = core.load_safetensors(run.dir .. "/" .. o.from)
       must(weights, message)
