@@ -11,7 +11,9 @@ local split = require "kooka.data.split"
 local tables = require "kooka.table"
 local ulmfit = require "kooka.ulmfit"
 local ladder = require "kooka.users.ladder"
+local network = require "kooka.users.network"
 local plan = require "kooka.users.plan"
+local rungs = require "kooka.users.rungs"
 local users = require "kooka.users"
 
 local personal = {}
@@ -64,21 +66,22 @@ local function features(m, texts, components)
   return centred:matmul(vectors:narrow(2, width - components + 1, components):contiguous())
 end
 
--- The rungs to climb: all that look at the general model, or p.rungs; map and intercept are always among them.
-local function rungs_of(p)
-  local list, has = {}, {}
-  if p.rungs and p.rungs ~= "" then
-    for name in p.rungs:gmatch("[^,%s]+") do list[#list + 1], has[name] = name, true end
-  else
-    for _, r in ipairs(users.rungs) do
-      if r.name ~= "global" and r.name ~= "own" then list[#list + 1], has[r.name] = r.name, true end
-    end
+--- personal.rungs(text) -> names of closed forms, names of those that train the network
+-- The rungs that the option `rungs` asks for (kooka.users.rungs.choose); map and intercept are always among them. Raises for an unknown
+-- name, with those that there are: ask before any work is done.
+function personal.rungs(text)
+  local closed, trained, has = {}, {}, {}
+  for _, name in ipairs(rungs.choose(text)) do
+    local list = rungs.named[name].network and trained or closed
+    list[#list + 1], has[name] = name, true
   end
   for _, name in ipairs { "intercept", "map" } do
-    if not has[name] then list[#list + 1] = name end
+    if not has[name] then closed[#closed + 1] = name end
   end
-  return list
+  return closed, trained
 end
+
+local FOLDS <const> = 5            -- of each person's rows, at random
 
 -- Predictions for the rows whose text lies in one fold.
 local function fold_rows(d, p, m, s, seed)
@@ -94,8 +97,8 @@ local function fold_rows(d, p, m, s, seed)
     offset = list_of(general, text_rows), seed = seed,
   }
   local out, results = { at = {}, global = {} }, {}
-  fit.folds = 5
-  for _, method in ipairs(rungs_of(p)) do
+  fit.folds = FOLDS
+  for _, method in ipairs((personal.rungs(p.rungs))) do
     fit.method = method
     results[method], out[method] = users.fit(fit), {}
   end
@@ -108,6 +111,14 @@ local function fold_rows(d, p, m, s, seed)
   end
   out.lambda = results.map.lambda
   return out
+end
+
+-- The same of a rung that trains the network: its predictions of the rows at `at`, and how many persons had nothing to train on.
+local function network_rows(d, p, m, s, at, method, label)
+  local judged = d.judged
+  local r = network.fit { model = m, texts = d.texts, text_of = list_of(d.text_of, judged), labels = list_of(d.labels, judged),
+    users = list_of(d.users, judged), folds = FOLDS, seed = p.seed, held = s.valid, method = method, rank = p.rank, label = label }
+  return { prob = list_of(r.prob, at), untrained = r.untrained }
 end
 
 -- The result that users.report reads, from the folds' predictions.
@@ -149,10 +160,11 @@ end
 
 --- personal.heads(run, tok, lm, d, p) -> {rung = result, ...}, general predictions
 -- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds, min (rows a
--- person must have to be judged), components, rungs (names with commas; default: all but "own"), and the options of
--- ulmfit.classifier. Stages classifier-K and heads-K.
+-- person must have to be judged), components, rungs (as in personal.rungs), rank (of the rung low-rank), and the options of
+-- ulmfit.classifier. Stages classifier-K, heads-K and, for each rung that trains the network, RUNG-K.
 function personal.heads(run, tok, lm, d, p)
   personal.need(d, p.min)
+  local closed, trained = personal.rungs(p.rungs)
   local persons
   d.judged, persons = judged_rows(d, p.min)
   local target = d.general
@@ -179,9 +191,19 @@ function personal.heads(run, tok, lm, d, p)
       return { rows = s.valid, prob = prob }
     end)
     run:say("fold %d: general model on %d texts, heads on the rest of each person's; lambda %g", k, #s.train, folds[k].lambda)
+    for _, name in ipairs(trained) do
+      local stage = ("%s-%d"):format(name, k)
+      local got = run:stage(stage, function() return network_rows(d, p, m, s, folds[k].at, name, stage) end)
+      folds[k][name] = got.prob
+      if got.untrained > 0 then
+        run:say("%s: %d persons have no rows beside those that are judged; the general model is kept", stage, got.untrained)
+      end
+    end
   end
   local results = { global = assemble(d, folds, "global") }
-  for _, name in ipairs(rungs_of(p)) do results[name] = assemble(d, folds, name) end
+  for _, list in ipairs { closed, trained } do
+    for _, name in ipairs(list) do results[name] = assemble(d, folds, name) end
+  end
   return results, general
 end
 
@@ -244,7 +266,7 @@ function personal.tell(run, results, o)
     report.ladder = { rows = rows, text = ladder.text(rows) }
     run:say("The ladder, out of fold, split by text; means over persons, smaller class of each:\n%s", report.ladder.text)
     for _, r in ipairs(rows) do
-      if r.name ~= "global" then run:metric("ladder_" .. r.name .. "_log_loss_difference", r.difference) end
+      if r.name ~= "global" then run:metric(("ladder_%s_log_loss_difference"):format(r.name:gsub("%-", "_")), r.difference) end
     end
   end
   run:say("With nothing but an intercept a person: %s", (plain.pooled.text:gsub("a head a person", "an intercept a person")))

@@ -2,8 +2,8 @@
 --
 -- Data (found by itself): votes.tsv, ratings.csv + jokes.csv, a table of annotators' labels, or any CSV with user,item,text,label.
 -- Method: language model on the texts -> general classifier on the share of likes of each text, trained without the texts of a fold ->
--- the ladder of heads a person, from one number to a whole head shrunk toward the general one (MAP, strength chosen over persons), on the
--- same folds: one table. Every number is out of fold.
+-- the ladder of heads a person, from one number to a whole head shrunk toward the general one (MAP, strength chosen over persons), and on
+-- demand (--rungs all) to networks trained for a person, on the same folds: one table. Every number is out of fold.
 local kooka = require "kooka"
 local likes = require "kooka.data.likes"
 local personal = require "kooka.personal"
@@ -40,14 +40,19 @@ return {
     rows = { default = 0, min = 0, help = "use the first so many ratings and their texts (0: all)" },
     folds = { default = 3, min = 2, max = 20, help = "folds by text" },
     components = { default = 32, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
-    rungs = { default = "", help = "rungs of the ladder to climb, with commas (empty: all): intercept, firth, flic, components, ridge, prototypes, map, own" },
+    rungs = { default = "", help = "rungs of the ladder to climb, with commas: intercept, firth, flic, components, ridge, prototypes, map, own; "
+      .. "and those that train the network for each person: token, biases, low-rank, everything, reptile. Empty: those of a closed form, "
+      .. "which take seconds, but own. all: every one; a rung that trains the network goes through each person's ratings 5 times a fold, "
+      .. "token only once" },
+    rank = { default = 4, min = 1, max = 256, help = "rank of what the rung low-rank adds to each recurrent and input matrix" },
     resamples = { default = 200, min = 100, max = 100000, help = "bootstrap resamples of a person's interval" },
   }),
   quick = { folds = 2, lm_epochs = 2, epochs = 1 },
-  smoke = { rows = 1500, min = 8, people = 12, folds = 2, components = 8, vocab = 400, embed = 16, hidden = 24, lm_epochs = 1, epochs = 1,
-    lm_batch = 8, resamples = 100 },
+  smoke = { rungs = "all", rank = 2, rows = 1500, min = 8, people = 12, folds = 2, components = 8, vocab = 400, embed = 16, hidden = 24,
+    lm_epochs = 1, epochs = 1, lm_batch = 8, resamples = 100 },
   run = function(p, run)
     p.seed = run.seed
+    personal.rungs(p.rungs)
     local d = first_rows(kooka.try(likes.read(p.data)), p.rows)
     run:data(p.data)
     personal.need(d, p.min)

@@ -113,6 +113,15 @@ function Optimizer:settle()
   return self
 end
 
+--- optimizer:reset() -> optimizer
+-- Forgets all steps: moments are zero and the next step is the first, as of a new optimizer for the same parameters. Not for asgd.
+function Optimizer:reset()
+  if self.rule == "asgd" then error("optimizer: asgd does not forget its averages; make a new one", 2) end
+  for _, t in pairs((self:state())) do t:fill_(0) end
+  self.count = 0
+  return self
+end
+
 --- optimizer:state() -> table name -> tensor, count
 -- The moments, for checkpoints; optimizer:load_state(state, count) puts them back.
 function Optimizer:state()

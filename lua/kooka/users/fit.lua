@@ -2,6 +2,7 @@
 -- frozen encoder, the general head's logits, options -> heads and out-of-fold predictions. All persons at once, in C.
 local core = require "kooka.core"
 local check_options = require "kooka.options"
+local rungs = require "kooka.users.rungs"
 local solver = core.users
 
 local fit = {}
@@ -11,23 +12,6 @@ local LAMBDA = { 1000, 300, 100, 30, 10, 3, 1, .3, .1, .03, .01 }
 local LAMBDA0 = { 1000, 100, 30, 10, 3, 1, .3, .1 }
 local PSEUDO = { 1, 4, 16 }
 local NONE <const> = { math.huge }
-
---- fit.rungs: the methods in the order of the ladder, each {name =, about =, features = does it look at them?}
-fit.rungs = {
-  { name = "global", about = "the general head as it is" },
-  { name = "intercept", about = "one number a person" },
-  { name = "firth", about = "one number a person (and `components` directions) by Firth's penalised likelihood (Firth 1993)" },
-  { name = "flic", about = "the same with the intercept fitted anew, so that probabilities are not pulled to 1/2 (Puhr et al. 2017)" },
-  { name = "components", about = "the general logit plus a logistic ridge on a few main directions of the features", features = true },
-  { name = "ridge", about = "one Newton step from the general head: weighted least squares, in closed form", features = true },
-  { name = "prototypes", about = "class means of a person, pulled to those of the others (as prototypical networks, Snell et al. 2017)",
-    features = true },
-  { name = "map", about = "a whole head, Gaussian prior around the general head, its strength chosen over persons (empirical Bayes)",
-    features = true },
-  { name = "own", about = "a whole head without the general one: for comparison", features = true },
-}
-local RUNG = {}
-for _, r in ipairs(fit.rungs) do RUNG[r.name] = r end
 
 local OPTIONS = { mean = true, scale = true, features = true, labels = true, users = true, head = true, offset = true,
   method = true, lambda = true,
@@ -135,10 +119,11 @@ end
 
 local function prepare(opts, who)
   local method = opts.method or "map"
-  if not RUNG[method] then
-    local names = {}
-    for i, r in ipairs(fit.rungs) do names[i] = r.name end
-    error(("users.fit: method is '%s', expected %s"):format(tostring(method), table.concat(names, ", ")), who)
+  local rung = rungs.named[method]
+  if rung and rung.network then error(("users.fit: %s trains the network: see kooka.users.network"):format(method), who) end
+  if not rung then
+    local names = rungs.names(function(r) return not r.network end)
+    error(("users.fit: method is '%s', expected %s"):format(tostring(method), names), who)
   end
   if not opts.labels or not opts.users then error("users.fit: expected labels and users, one of each a row", who) end
   local labels, booleans = as_list(opts.labels), false
@@ -148,7 +133,7 @@ local function prepare(opts, who)
   if booleans then labels = map(labels, class) end
   local ids, nuser, names = solver.index(as_list(opts.users))
   if #ids ~= #labels then error(("users.fit: users has %d rows, labels have %d"):format(#ids, #labels), who) end
-  if RUNG[method].features and not opts.features then
+  if rung.features and not opts.features then
     error(("users.fit: method %s needs features"):format(method), who)
   end
   return method, labels, ids, nuser, names
@@ -237,6 +222,7 @@ end
 --- fit.predict(result, opts) -> list of P(class 2): users.predict
 function fit.predict(result, opts)
   check_options("users.predict", opts, { features = true, users = true, offset = true, head = true })
+  if not result.heads then error(("users.predict: %s keeps no heads for new rows"):format(result.method), 2) end
   local known, ids = {}, {}
   for k, name in ipairs(result.users) do known[name] = k end
   for i, id in ipairs(as_list(opts.users)) do ids[i] = known[id] or 0 end

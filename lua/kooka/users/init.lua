@@ -1,10 +1,12 @@
 --- kooka.users: one small head a person on a frozen encoder, shrunk toward the general head, and an
 -- honest report of whom it helps. Labels are classes 1 and 2, users are ids of any kind.
--- Further: kooka.users.ladder (every rung on the same folds, one table), kooka.users.plan (what a person's rows can
+-- Further: kooka.users.network (the rungs that train the network for a person: token, biases, low-rank, everything, reptile),
+-- kooka.users.ladder (every rung on the same folds, one table), kooka.users.plan (what a person's rows can
 -- show, and what to
 -- label next), kooka.users.fleet (the heads of a model in one file), kooka.users.features (vectors of persons, distances).
 local fit = require "kooka.users.fit"
 local report = require "kooka.users.report"
+local rungs = require "kooka.users.rungs"
 
 local users = {}
 
@@ -37,8 +39,10 @@ local users = {}
 -- person n, positives, lambda, message, rows).
 users.fit = fit.fit
 
---- rungs: list of {name =, about =, features =}, the methods in the order of the ladder
-users.rungs = fit.rungs
+--- rungs: list of {name =, about =, features =, network =}, the methods in the order of the ladder
+-- Closed forms are methods of users.fit: global, intercept, firth, flic, components, ridge, prototypes, map, own. Those that train the
+-- network are methods of kooka.users.network's fit, which see: token, biases, low-rank, everything, reptile.
+users.rungs = rungs.list
 
 --- predict(result, opts) -> list of P(class 2)
 -- New rows with the fitted heads: opts.users (ids; somebody unknown gets the general head), opts.offset (general

@@ -3,37 +3,55 @@ local core = require "kooka.core"
 local eval = require "kooka.eval"
 local check_options = require "kooka.options"
 local fit = require "kooka.users.fit"
+local network = require "kooka.users.network"
 local report = require "kooka.users.report"
+local rungs = require "kooka.users.rungs"
 local tables = require "kooka.table"
 
 local ladder = {}
 
---- ladder.run{features=, labels=, users=, offset= or head=, rungs=nil, folds=, seed=, components=, ...} -> results, seconds
--- users.fit by every rung (or those named in rungs) on the same folds. results: name -> result; seconds: name -> time.
--- Rungs that need features are left out where there are none.
+-- The options of users.fit by one rung.
+local function of_rows(o, name)
+  local options = {}
+  for k, v in pairs(o) do options[k] = v end
+  options.rungs, options.network, options.method = nil, nil, name
+  if name ~= "components" and name ~= "firth" and name ~= "flic" then options.components = nil end
+  return options
+end
+
+-- The options of users.network by one rung.
+local function of_network(o, name)
+  local options = { labels = o.labels, users = o.users, folds = o.folds, seed = o.seed, method = name }
+  for k, v in pairs(o.network or error(("users.ladder: the rung %s needs network = {model=, texts=, text_of=}"):format(name), 3)) do
+    options[k] = v
+  end
+  return options
+end
+
+--- ladder.run{features=, labels=, users=, offset= or head=, network=nil, rungs=nil, folds=, seed=, components=, ...} -> results, seconds
+-- Every rung (or those named in rungs) on the same folds, by users.fit and, with network = {model=, texts=, text_of=, ...}, by
+-- kooka.users.network. results: name -> result; seconds: name -> time. Rungs that need features or the network are left out where there
+-- are none.
 function ladder.run(o)
   local results, seconds, names = {}, {}, o.rungs
   if not names then
     names = {}
-    for _, r in ipairs(fit.rungs) do
-      if o.features or not r.features then names[#names + 1] = r.name end
+    for _, r in ipairs(rungs.list) do
+      if (o.features or not r.features) and (o.network or not r.network) then names[#names + 1] = r.name end
     end
   end
   for _, name in ipairs(names) do
-    local options = {}
-    for k, v in pairs(o) do options[k] = v end
-    options.rungs, options.method = nil, name
-    if name ~= "components" and name ~= "firth" and name ~= "flic" then options.components = nil end
-    local from = core.sys.now()
-    results[name] = fit.fit(options)
+    local from, rung = core.sys.now(), rungs.named[name]
+    if rung and rung.network then results[name] = network.fit(of_network(o, name))
+    else results[name] = fit.fit(of_rows(o, name)) end
     seconds[name] = core.sys.now() - from
   end
   return results, seconds
 end
 
 --- ladder.fall_back(result, told) -> result
--- The heads that the report told shows to be better, the general head for everybody else: heads are zero there, and
--- prob is global's.
+-- The heads that the report told shows to be better, the general head for everybody else: heads (where the rung has any) are zero there,
+-- and prob is global's.
 -- Its own score on the same rows flatters (they chose it): judge it on others.
 function ladder.fall_back(result, told)
   local out = setmetatable({}, { __index = result })
@@ -41,13 +59,14 @@ function ladder.fall_back(result, told)
   for i, k in ipairs(result.ids) do
     out.prob[i] = told.rows[k].use == "head" and result.prob[i] or result.global[i]
   end
-  local use, b = {}, {}
+  local use, heads = {}, result.heads
   for k, row in ipairs(told.rows) do
     use[k] = row.use == "head" and 1 or 0
-    b[k] = use[k] * result.heads.b[k]
     if use[k] == 0 then out.fallen = out.fallen + 1 end
   end
-  local w = result.heads.w
+  if not heads then return out end
+  local w, b = heads.w, {}
+  for k, u in ipairs(use) do b[k] = u * heads.b[k] end
   if w then
     local scope <close> = core.scope()
     w = (w * core.tensor(use):reshape(#use, 1)):keep()
@@ -75,7 +94,7 @@ function ladder.table(results, o)
   local order, rows, reports = o.order, {}, {}
   if not order then
     order = {}
-    for _, r in ipairs(fit.rungs) do
+    for _, r in ipairs(rungs.list) do
       if results[r.name] then order[#order + 1] = r.name end
     end
     for name in pairs(results) do
