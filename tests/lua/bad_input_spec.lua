@@ -39,6 +39,7 @@ local HEAD = "user,item,text,label\na,1,hola,1\n"
 
 function TestBadInput:test_data_that_is_not_there()
   refuses(self, 1, "stat: nowhere: No such file or directory", "likes", "--smoke", "--data", "nowhere")
+  refuses(self, 1, "rungs: there is no 'tokens', expected names of global, intercept,", "likes", "--smoke", "--data", "nowhere", "--rungs", "map,tokens")
   refuses(self, 1, "nowhere/haha_2019_train.csv: No such file or directory", "haha", "--smoke", "--data", "nowhere")
   refuses(self, 1, "--source csv needs --data PATH", "road", "--smoke", "--source", "csv")
   refuses(self, 1, "list: nowhere: No such file", "road", "--smoke", "--source", "archive", "--data", "nowhere")

@@ -225,8 +225,8 @@ end
 --                 (UserIdentifier: Mireshghallah et al., NAACL 2022, arXiv:2110.00135)
 -- What token and reptile learn from many persons they learn from texts that are not judged, whoever rated them: of the rows of texts
 -- outside `held`, or without `held`, of texts with no row in the fold. epochs, lr, batch: of a person's fine-tuning (token: of the one
--- network). seed: of orders, dropout and pieces; the same seed gives the same bits for any number of threads, and a person's do not
--- depend on who else is there (biases, low-rank, everything). label: of the progress bar.
+-- network). seed: of orders, dropout and pieces; the same seed gives the same bits for any number of threads, and with biases, low-rank
+-- and everything a person's rows and folds decide his, whoever else is there. label: of the progress bar.
 -- Persons whose rows are of one class, or with no row to train on, keep the general prediction; per[k].message says so.
 -- result: prob and global (P(class 2) of each row, not calibrated), fold, users, labels, ids, per, method, as of users.fit, but no heads:
 -- the networks are not kept; untrained: the number of persons without rows to train on. The model is afterwards what it was, to the bit,
