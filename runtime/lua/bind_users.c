@@ -280,8 +280,9 @@ static int users_apply(lua_State *L) {
       return luaL_error(L, "users: person in row %I is %f, expected 0..%I", (lua_Integer)i + 1, user[i],
         (lua_Integer)nb);
     int64_t k = (int64_t)user[i] - 1;
-    if (k < 0) continue;
-    offset[i] += (x ? users_dot(w + k * d, x + i * d, d) : 0) + (list ? b[k] : (double)bf[k]);
+    if (k >= 0) offset[i] += (x ? users_dot(w + k * d, x + i * d, d) : 0) + (list ? b[k] : (double)bf[k]);
+    if (!isfinite(offset[i]))
+      return luaL_error(L, "users: the logit of row %I is not finite: its general logit or a feature is not", (lua_Integer)i + 1);
   }
   kk_lua_users_pushlist(L, offset, n);
   return 1;
@@ -325,7 +326,7 @@ static const kk_reg users_funcs[] = {
    "order of first appearance. Raises for a missing id."},
   {"apply", users_apply, "apply{features=, users=, offset=, w=, b=} -> list of logits\noffset + w[user].x + b[user] "
    "for every row; w [U,D], b [U]; "
-   "user 0 is somebody without a head. Without features b alone."},
+   "user 0 is somebody without a head. Without features b alone. Raises where a logit is not finite."},
   {0},
 };
 

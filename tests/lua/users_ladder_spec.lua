@@ -161,7 +161,7 @@ function TestUsersLadder:test_ninety_six_likes_and_four_dislikes_before_training
   lu.assertAlmostEquals(ann.recall_if_all_found.high, 1, 1e-12)
   lu.assertAlmostEquals(ann.auc_se, .135, 5e-4)
   lu.assertEquals({ ann.folds, ann.verdict_possible, ann.minority_class }, { 4, true, 1 })
-  lu.assertStrContains(bob.message, "one class only: 30 rows")
+  lu.assertStrContains(bob.message, "one class only (rows: 30)")
   lu.assertStrContains(cy.message, "not enough data for a verdict: 1 of the smaller class among 30 rows")
   lu.assertEquals({ cy.leave_one_out, cy.folds }, { true, 30 })
   lu.assertEquals(e.counts, { persons = 3, possible = 1, one_class = 1, too_few = 1 })
@@ -215,11 +215,61 @@ function TestUsersLadder:test_permutations_tell_different_persons_from_equal_one
   lu.assertErrorMsgContains("1 and 30 rows", features.differ, { a = a:narrow(1, 1, 1), b = b })
 end
 
-function TestUsersLadder:test_a_feature_that_is_no_number_names_row_and_person()
+function TestUsersLadder:test_rows_that_cannot_be_used_are_counted_and_their_person_named()
+  local function changed(change)
+    local c = community { persons = 3, rows = 10, d = 2 }
+    local o = { features = c.features:tolist(), labels = c.labels, users = c.users, offset = c.offset }
+    change(o)
+    return o
+  end
+  local nan = changed(function(o) o.features[25][2], o.features[26][1], o.offset[4] = 0 / 0, 1 / 0, 0 / 0 end)
+  lu.assertErrorMsgContains("users.fit: 3 of 30 rows cannot be used, of 2 persons; the first is row 4, of p1, who has 10: its general logit "
+    .. "is nan", users.fit, nan)
+  nan.offset[4] = 0
+  lu.assertErrorMsgContains("2 of 30 rows cannot be used, of 1 person; the first is row 25, of p3, who has 10: its feature 2 is nan",
+    users.fit, nan)
+  nan.features = kooka.tensor(nan.features)
+  lu.assertErrorMsgContains("the first is row 25, of p3, who has 10: its feature 2 is nan", users.fit, nan)
+  lu.assertErrorMsgContains("row 12, of p2, who has 10: its label is 3, expected 1 or 2", users.fit,
+    changed(function(o) o.labels[12] = 3 end))
+  lu.assertErrorMsgContains("row 12, of p2, who has 10: its label is 0", plan.expect, { labels = changed(function(o) o.labels[12] = 0 end).labels,
+    users = nan.users })
+  lu.assertErrorMsgContains("there are no rows", users.fit, { labels = {}, users = {}, offset = {} })
+  lu.assertErrorMsgContains("components is -1", users.fit, changed(function(o) o.components = -1 end))
+  local r = users.fit(changed(function() end))
+  lu.assertErrorMsgContains("users.predict: 1 of 2 rows cannot be used, of 1 person; the first is row 2, of p3, who has 1: its feature 1 is nan",
+    users.predict, r, { users = { "p1", "p3" }, features = { { 0, 0 }, { 0 / 0, 0 } }, offset = { 0, 0 } })
+  lu.assertErrorMsgContains("expected users", users.predict, r, { features = { { 0, 0 } }, offset = { 0 } })
+end
+
+function TestUsersLadder:test_a_person_with_one_row_keeps_the_general_head_and_is_named()
   local c = community { persons = 3, rows = 10, d = 2 }
-  local x = c.features:tolist()
-  x[25][2] = 0 / 0
-  lu.assertErrorMsgContains("feature 2 of row 25 (person 3)", users.fit, { features = x, labels = c.labels, users = c.users, offset = c.offset })
+  c.users[1] = "lone"
+  local r = users.fit { features = c.features, labels = c.labels, users = c.users, offset = c.offset }
+  lu.assertEquals(r.per[1].n, 1)
+  lu.assertStrContains(r.per[1].message, "lone: the only row is of class")
+  lu.assertAlmostEquals(r.prob[1], r.global[1], 1e-12)
+end
+
+function TestUsersLadder:test_the_baseline_of_average_precision_is_of_those_who_have_one()
+  local c = { labels = {}, users = {}, offset = {} }
+  for i = 1, 75 do
+    c.users[i], c.offset[i] = "p" .. (i - 1) // 25, 0
+    c.labels[i] = i > 25 and i % 5 == 0 and 2 or 1            -- p0 has one class, the others 5 of 25
+  end
+  local m = users.report(users.fit { labels = c.labels, users = c.users, offset = c.offset, method = "global" }).macro
+  lu.assertAlmostEquals(m.prevalence.value, .4 / 3, 1e-9)
+  lu.assertAlmostEquals(m.average_precision_global.value, .2, 1e-9)
+  lu.assertAlmostEquals(m.average_precision_global.baseline, .2, 1e-9)
+end
+
+function TestUsersLadder:test_plans_refuse_what_cannot_be_asked()
+  local c = community { persons = 4, rows = 30, d = 2 }
+  local o = { features = c.features, labels = c.labels, users = c.users, offset = c.offset, more = 0 }
+  lu.assertErrorMsgContains("more is 0", plan.forecast, o)
+  lu.assertErrorMsgContains("there are no candidates", plan.next, { prob = {}, features = {} })
+  lu.assertErrorMsgContains("prob of candidate 2 is nan", plan.next, { prob = { .5, 0 / 0 }, features = { { 1 }, { 2 } } })
+  lu.assertErrorMsgMatches(".*feature 1 of candidate 2 is %-?nan", plan.next, { prob = { .5, .5 }, features = { { 1 }, { 0 / 0 } } })
 end
 
 function TestUsersLadder:test_one_number_with_two_texts_is_two_items()

@@ -2,6 +2,7 @@
 -- frozen encoder, the general head's logits, options -> heads and out-of-fold predictions. All persons at once, in C.
 local core = require "kooka.core"
 local check_options = require "kooka.options"
+local fault = require "kooka.users.fault"
 local rungs = require "kooka.users.rungs"
 local solver = core.users
 
@@ -46,9 +47,9 @@ local function general(opts, n)
   if opts.offset then return as_list(opts.offset) end
   local head = opts.head
   if type(head) ~= "table" or not head.w then
-    error("users: expected head = {w =, b =} or offset = general logits", 3)
+    error("users: expected head = {w =, b =} or offset = general logits", 0)
   end
-  if not opts.features then error("users: a head needs features", 3) end
+  if not opts.features then error("users: a head needs features", 0) end
   local b = head.b
   if type(b) ~= "number" then b = b and flat(b)[1] or 0 end
   return solver.apply { features = opts.features, users = filled(n, 1), offset = filled(n, 0), w = flat(head.w),
@@ -77,8 +78,8 @@ local function persons(result, got)
     local u = { user = name, number = k, n = n, positives = positives, lambda = result.lambdas and result.lambdas[k] }
     u.one_class = positives == 0 or positives == n
     if u.one_class then
-      u.message = ("%s: all %d rows are of class %d; the general head is kept"):format(tostring(name), n,
-        positives == 0 and 1 or 2)
+      u.message = ("%s: %s of class %d; the general head is kept"):format(tostring(name),
+        n == 1 and "the only row is" or ("all %d rows are"):format(n), positives == 0 and 1 or 2)
     end
     per[k] = setmetatable(u, lazy)
   end
@@ -117,24 +118,25 @@ local function choose_lambda0(ask)
   return best
 end
 
-local function prepare(opts, who)
+local function prepare(opts)
   local method = opts.method or "map"
   local rung = rungs.named[method]
-  if rung and rung.network then error(("users.fit: %s trains the network: see kooka.users.network"):format(method), who) end
+  if rung and rung.network then error(("users.fit: %s trains the network: see kooka.users.network"):format(method), 0) end
   if not rung then
     local names = rungs.names(function(r) return not r.network end)
-    error(("users.fit: method is '%s', expected %s"):format(tostring(method), names), who)
+    error(("users.fit: method is '%s', expected %s"):format(tostring(method), names), 0)
   end
-  if not opts.labels or not opts.users then error("users.fit: expected labels and users, one of each a row", who) end
+  if not opts.labels or not opts.users then error("users.fit: expected labels and users, one of each a row", 0) end
   local labels, booleans = as_list(opts.labels), false
+  if #labels == 0 then error("users.fit: there are no rows", 0) end
   for i = 1, #labels do
     if labels[i] == true or labels[i] == false then booleans = true end
   end
   if booleans then labels = map(labels, class) end
   local ids, nuser, names = solver.index(as_list(opts.users))
-  if #ids ~= #labels then error(("users.fit: users has %d rows, labels have %d"):format(#ids, #labels), who) end
+  if #ids ~= #labels then error(("users.fit: users has %d rows, labels have %d"):format(#ids, #labels), 0) end
   if rung.features and not opts.features then
-    error(("users.fit: method %s needs features"):format(method), who)
+    error(("users.fit: method %s needs features"):format(method), 0)
   end
   return method, labels, ids, nuser, names
 end
@@ -143,6 +145,9 @@ end
 local function plan(method, opts)
   local p = { rung = "map", lambda = opts.lambda and { opts.lambda } or LAMBDA, features = opts.features }
   local few = opts.components
+  if few and (math.type(few) ~= "integer" or few < 0) then
+    error(("users.fit: components is %s, expected a whole number from 0"):format(tostring(few)), 0)
+  end
   if method == "intercept" or method == "global" then
     p.lambda, p.features = NONE, nil
   elseif method == "components" then
@@ -165,7 +170,7 @@ end
 
 -- Without folds: heads on all rows at given strengths, and no predictions to judge them by.
 local function heads_alone(result, p, ask, opts, lambda0, base)
-  if #p.lambda > 1 then error("users.fit: folds = false wants lambda: without folds there is nothing to choose it by", 3) end
+  if #p.lambda > 1 then error("users.fit: folds = false wants lambda: without folds there is nothing to choose it by", 0) end
   local scope <close> = core.scope()
   local w, b, got = ask(p.lambda, lambda0, { features = p.features, rung = p.rung, pseudo = opts.pseudo, mean = opts.mean,
     scale = opts.scale }, solver.fit)
@@ -177,10 +182,8 @@ local function heads_alone(result, p, ask, opts, lambda0, base)
   return result
 end
 
---- fit.fit(opts) -> result: users.fit
-function fit.fit(opts)
-  check_options("users.fit", opts, OPTIONS)
-  local method, labels, ids, nuser, names = prepare(opts, 3)
+local function fitted(opts)
+  local method, labels, ids, nuser, names = prepare(opts)
   local base = method == "own" and filled(#labels, 0) or general(opts, #labels)
   local p = plan(method, opts)
   local folds = opts.folds == "minority" and -5 or opts.folds or nil
@@ -219,18 +222,31 @@ function fit.fit(opts)
   return result
 end
 
---- fit.predict(result, opts) -> list of P(class 2): users.predict
-function fit.predict(result, opts)
-  check_options("users.predict", opts, { features = true, users = true, offset = true, head = true })
-  if not result.heads then error(("users.predict: %s keeps no heads for new rows"):format(result.method), 2) end
+--- fit.fit(opts) -> result: users.fit
+function fit.fit(opts)
+  check_options("users.fit", opts, OPTIONS)
+  local result = fault.guarded("users.fit", opts, fitted, opts)
+  return result
+end
+
+local function predicted(result, opts)
   local known, ids = {}, {}
   for k, name in ipairs(result.users) do known[name] = k end
   for i, id in ipairs(as_list(opts.users)) do ids[i] = known[id] or 0 end
   local offset = result.method == "own" and filled(#ids, 0) or general(opts, #ids)
   local w = result.heads.w
-  if w and not opts.features then error("users.predict: these heads need features", 2) end
+  if w and not opts.features then error("users.predict: these heads need features", 0) end
   return map(solver.apply { features = w and opts.features or nil, users = ids, offset = offset, w = w,
     b = result.heads.b }, sigmoid)
+end
+
+--- fit.predict(result, opts) -> list of P(class 2): users.predict
+function fit.predict(result, opts)
+  check_options("users.predict", opts, { features = true, users = true, offset = true, head = true })
+  if not opts.users then error("users.predict: expected users, the id of each row", 2) end
+  if not result.heads then error(("users.predict: %s keeps no heads for new rows"):format(result.method), 2) end
+  local prob = fault.guarded("users.predict", opts, predicted, result, opts)
+  return prob
 end
 
 return fit

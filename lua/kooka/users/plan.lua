@@ -2,6 +2,7 @@
 local core = require "kooka.core"
 local eval = require "kooka.eval"
 local check_options = require "kooka.options"
+local fault = require "kooka.users.fault"
 local fit = require "kooka.users.fit"
 local solver = core.users
 
@@ -10,6 +11,15 @@ local plan = {}
 local MIN_ROWS <const>, MIN_FEW <const> = 20, 3        -- what a verdict of users.report wants
 
 local function as_list(x) return type(x) == "userdata" and x:tolist() or x end
+
+-- Labels as a list, all of them 1 or 2; users many.
+local function labels_of(who, labels, users)
+  local list = as_list(labels)
+  if #users ~= #list then error(("%s: users has %d rows, labels have %d"):format(who, #users, #list), 3) end
+  local text = fault.rows { users = users, labels = list }
+  if text then error(who .. ": " .. text, 3) end
+  return list
+end
 
 local function rows_of(ids, nuser)
   local rows = {}
@@ -35,8 +45,8 @@ local function check_items(items, rows, names)
 end
 
 local function why_not(n, few)
-  if few == 0 then return ("one class only: %d rows, no head can be fitted or judged"):format(n) end
-  if n < MIN_ROWS then return ("not enough data for a verdict: %d rows, %d wanted"):format(n, MIN_ROWS) end
+  if few == 0 then return ("one class only (rows: %d), no head can be fitted or judged"):format(n) end
+  if n < MIN_ROWS then return ("not enough data for a verdict (rows: %d, wanted: %d)"):format(n, MIN_ROWS) end
   if few < MIN_FEW then
     return ("not enough data for a verdict: %d of the smaller class among %d rows, %d wanted"):format(few, n, MIN_FEW)
   end
@@ -71,9 +81,9 @@ end
 function plan.expect(o)
   check_options("users.plan.expect", o, { labels = true, users = true, items = true, holdout = true, folds = true, level = true,
     auc = true })
-  local labels = as_list(o.labels)
-  local ids, nuser, names = solver.index(as_list(o.users))
-  if #ids ~= #labels then error(("users.plan: users has %d rows, labels have %d"):format(#ids, #labels), 2) end
+  local users = as_list(o.users)
+  local labels = labels_of("users.plan.expect", o.labels, users)
+  local ids, nuser, names = solver.index(users)
   local rows = rows_of(ids, nuser)
   if o.items then check_items(as_list(o.items), rows, names) end
   local p = { holdout = o.holdout or .3, folds = o.folds or 5, level = o.level or .95, auc = o.auc or .8 }
@@ -177,7 +187,11 @@ end
 function plan.forecast(o)
   check_options("users.plan.forecast", o, { features = true, labels = true, users = true, offset = true, more = true, method = true,
     lambda = true, lambda0 = true, user = true, seed = true })
-  local labels, users, offset, more = as_list(o.labels), as_list(o.users), as_list(o.offset), o.more or 12
+  local users, offset, more = as_list(o.users), as_list(o.offset), o.more or 12
+  local labels = labels_of("users.plan.forecast", o.labels, users)
+  if math.type(more) ~= "integer" or more < 1 then
+    error(("users.plan.forecast: more is %s, expected a whole number from 1"):format(tostring(more)), 2)
+  end
   local ids, nuser, names = solver.index(users)
   local rows, stream = rows_of(ids, nuser), core.random("users forecast", o.seed or 1)
   local points, sums = {}, {}
@@ -260,8 +274,14 @@ end
 function plan.next(o)
   check_options("users.plan.next", o, { prob = true, features = true, count = true, labelled = true })
   local prob = as_list(o.prob)
+  if #prob == 0 then error("users.plan.next: there are no candidates", 2) end
+  for i, p in ipairs(prob) do
+    if not (p >= 0 and p <= 1) then error(("users.plan.next: prob of candidate %d is %s, expected 0 to 1"):format(i, p ~= p and "nan" or p), 2) end
+  end
   local scope <close> = core.scope()
   local x = type(o.features) == "userdata" and o.features or core.tensor(o.features)
+  local at, column, value = core.sample.bad(x)
+  if at then error(("users.plan.next: feature %d of candidate %d is %s"):format(column, at, value), 2) end
   if x:shape(1) ~= #prob then error(("users.plan.next: %d features, %d probabilities"):format(x:shape(1), #prob), 2) end
   local square = (x * x):sum { dim = 2 }:tolist()
   local near = {}

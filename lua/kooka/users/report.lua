@@ -93,7 +93,9 @@ local function macro(rows, p)
     end, 0)
   end
   out.prevalence = over(function(r) return r.prevalence end)
-  for _, side in ipairs { "head", "global" } do out["average_precision_" .. side].baseline = out.prevalence.value end
+  for _, side in ipairs { "head", "global" } do         -- the prevalence of those persons who have an average precision
+    out["average_precision_" .. side].baseline = over(function(r) return r[side].average_precision.value and r.prevalence end).value
+  end
   return out
 end
 
