@@ -73,6 +73,25 @@ function TestUsersFleet:test_refreshing_adding_and_removing_leave_the_others_bit
   lu.assertStrContains(one.message, "p3: all 4 rows are of class 2")
 end
 
+function TestUsersFleet:test_a_head_that_is_not_shown_to_be_better_is_not_used_when_asked_so()
+  local c, r = self:fitted()
+  local fl = fleet.new(r)
+  local x, stream, chance = c.features:narrow(1, 41, 40):contiguous():keep(), kooka.random("chance", 2), {}
+  for i = 1, 40 do chance[i] = stream:uniform() < 1 / (1 + math.exp(-c.offset[40 + i])) and 2 or 1 end
+  local function add(id, labels, use) return fl:add(id, { features = x, labels = labels, offset = take(c.offset, 41, 40), use = use }) end
+  lu.assertEquals(add("as general", chance, "better").use, "global")
+  for _, v in ipairs(fl.w[7]:tolist()) do lu.assertEquals(v, 0) end
+  lu.assertEquals(add("as general", chance).use, "head")
+  local own, list = {}, x:tolist()
+  for i = 1, 40 do own[i] = list[i][2] - list[i][1] > 0 and 2 or 1 end
+  lu.assertEquals(add("another taste", own, "better").use, "head")
+  lu.assertEquals(add("another taste", own, "global").use, "global")
+  lu.assertErrorMsgContains("use is always, expected head, better or global", add, "x", own, "always")
+  lu.assertErrorMsgContains("fleet:add: x has no rows", add, "x", {})
+  lu.assertErrorMsgContains("fleet:predict: 1 of 2 rows cannot be used, of 1 person; the first is row 2, of p2, who has 1: its feature 3 is nan",
+    fl.predict, fl, { users = { "p1", "p2" }, features = { { 0, 0, 0, 0, 0 }, { 0, 0, 0 / 0, 0, 0 } }, offset = { 0, 0 } })
+end
+
 function TestUsersFleet:test_what_is_wrong_with_a_file_is_said()
   local c, r = self:fitted()
   local twice = setmetatable({ users = { 1, "1", 3, 4, 5, 6 } }, { __index = r })
@@ -133,6 +152,34 @@ function TestUsersFleet:test_the_command_adds_predicts_lists_and_removes()
   lu.assertNil(kooka.try(fleet.load(heads)):person("ann"))
 end
 
+function TestUsersFleet:test_the_command_plans_forecasts_and_compares()
+  local data, heads, out = self.folder .. "/likes.csv", self.folder .. "/heads.safetensors", self.folder .. "/out.csv"
+  self:table_of(data, { "ann", "bob", "cy", "dan" })
+  local function run(...)
+    local status, text, err = helper.run { "users", ... }
+    lu.assertEquals({ status, err }, { 0, "" })
+    return text
+  end
+  local text = run("expect", data)
+  lu.assertStrContains(text, "Before training: 4 persons, a verdict is possible for 4")
+  run("add", heads, "--model", MODEL, "--class", "bird", "--data", data, "--all")
+  text = run("forecast", data, "--model", MODEL, "--class", "bird", "--more", "5")
+  lu.assertStrContains(text, "5 more of the smaller class for a typical person: average precision")
+  local got = json.decode(run("next", heads, "ann", "--model", MODEL, "--class", "bird", "--data", data, "--count", "3", "--json"))
+  lu.assertEquals({ #got.next, got.labelled, got.candidates, got.head }, { 3, 24, 72, true })
+  for _, one in ipairs(got.next) do
+    lu.assertFalse(kooka.sys.read_file(data):find("ann," .. one.text .. ",", 1, true) ~= nil)
+  end
+  text = run("features", heads, "--model", MODEL, "--class", "bird", "--data", data, "--texts", data, "--out", out)
+  local t, width = kooka.try(csv.read(out)), kooka.try(fleet.load(heads)).fit.width
+  lu.assertStrContains(text, ("4 persons, %d numbers each"):format(1 + 2 * width + 96))
+  lu.assertEquals(#t.columns, 2 + 2 * width + 96)
+  run("predict", heads, "--model", MODEL, "--class", "bird", "--data", data, "--out", out)
+  lu.assertAlmostEquals(tonumber(t.data.t30[2]), tonumber(kooka.try(csv.read(out)).prob[30]), 1e-5)      -- row 30 is bob's
+  text = run("differ", "ann", "bob", "--model", MODEL, "--data", data, "--permutations", "99")
+  lu.assertStrContains(text, "ann (24 texts) and bob (24): energy distance")
+end
+
 function TestUsersFleet:test_the_command_says_what_is_wrong()
   local status, _, err = helper.run { "users", "add", "x" }
   lu.assertEquals(status, 2)
@@ -145,6 +192,22 @@ function TestUsersFleet:test_the_command_says_what_is_wrong()
   status, _, err = helper.run { "users", "add", self.folder .. "/h", "--model", MODEL, "--data", data }
   lu.assertEquals(status, 1)
   lu.assertStrContains(err, "row 1, column label: '7', expected 1 or 0")
+  self:table_of(data, { "ann" })
+  for _, case in ipairs {
+    { 1, "row 1, column label", "expect", self.folder .. "/labels.csv" },
+    { 2, "forecast wants --model FOLDER", "forecast", data },
+    { 2, "--more wants a whole number from 1 on, got x", "forecast", data, "--model", MODEL, "--more", "x" },
+    { 1, "only 1 of 1 persons have 3 rows of each class", "forecast", data, "--model", MODEL, "--class", "bird" },
+    { 2, "next wants --model FOLDER and --data FILE.csv", "next", "h", "ann" },
+    { 2, "differ wants", "differ", "ann", "bob" },
+    { 1, "bob has 0 texts, 2 are the least", "differ", "ann", "bob", "--model", MODEL, "--data", data },
+    { 2, "wants two persons", "differ", "ann" },
+  } do
+    kooka.try(csv.write(self.folder .. "/labels.csv", { "user", "label" }, { { "ann", "maybe" } }))
+    status, _, err = helper.run { "users", table.unpack(case, 3) }
+    lu.assertEquals({ status, case[3] }, { case[1], case[3] })
+    lu.assertStrContains(err, case[2])
+  end
 end
 
 os.exit(lu.LuaUnit.run())

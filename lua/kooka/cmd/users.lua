@@ -4,24 +4,40 @@ local core = require "kooka.core"
 local csv = require "kooka.data.csv"
 local tables = require "kooka.table"
 local fleet = require "kooka.users.fleet"
+local plan = require "kooka.users.plan"
+local vectors = require "kooka.users.features"
 
-local command = { about = "one head a person on a model: add, predict, remove, list" }
+local command = { about = "one head a person on a model: expect, add, predict, forecast, next, features, differ, remove, list" }
 
 command.usage = [[
-usage: kooka users add FLEET --model FOLDER --data FILE.csv [--method map] [--min 4] [--all]
+usage: kooka users expect FILE.csv     before anything is trained: what each person's rows (columns user, label: 1 or 0) can show
+       kooka users add FLEET --model FOLDER --data FILE.csv [--method map] [--min 4] [--all]
                                         fits a head for each person of the file (columns user, text, label: 1 or 0) and puts it into
                                         FLEET, made if it is not there; others' heads stay as they are, bit for bit
        kooka users predict FLEET --model FOLDER --data FILE.csv --out FILE.csv
                                         columns user, text; out: user, prob, general
+       kooka users forecast FILE.csv --model FOLDER [--more 12] [--user U]
+                                        what 12 more labels of the smaller class would bring, by the learning curve of these rows
+                                        (columns user, text, label), which must not have helped to train the model
+       kooka users next FLEET USER --model FOLDER --data FILE.csv [--count 10]
+                                        which texts of the file the person should label next: those that are uncertain for the head
+                                        and far from what is known. Texts in rows of that person (column user, where there is one)
+                                        are labelled already
        kooka users remove FLEET USER [--data FILE.csv]
                                         takes a person's head out, and his rows out of a table with a column user
-       kooka users features FLEET --out FILE.csv
-                                        a vector for each person: what his head adds to the general one
+       kooka users features FLEET --out FILE.csv [--model FOLDER] [--data FILE.csv] [--texts FILE.csv]
+                                        a vector for each person, for search and clustering: bias, f1.. what the head adds to the
+                                        general one; with --data (user, text) c1.. the mean of the model's states of his texts; with
+                                        --texts (text) t1.. his probability of each of these texts
+       kooka users differ USER USER --model FOLDER --data FILE.csv [--permutations 999]
+                                        do two persons' texts (columns user, text) differ in the model's states? Energy distance, and
+                                        how often a random exchange of texts between them gives as much
        kooka users list FLEET           who is in it
   --class    the model's class that is liked: a number or a name (2)
   --method   of a new fleet: map (default), ridge, intercept, firth, flic
   --min      rows a person must have (4); the others are named, not dropped silently
   --all      keep every head; without it a head is used only where it is shown to be better, out of fold, than the general one
+  --seed     of forecast and differ (1)
   --json     the answer as JSON
 exit status: 0 done, 1 failed, 2 wrong usage
 ]]
@@ -30,7 +46,12 @@ local VERBS = {
   add = { 1, 1, wants = "a file of heads", options = { model = true, class = true, data = true, method = true, min = true, all = false } },
   predict = { 1, 1, wants = "a file of heads", options = { model = true, class = true, data = true, out = true } },
   remove = { 2, 2, wants = "a file of heads and a person", options = { data = true } },
-  features = { 1, 1, wants = "a file of heads", options = { out = true } },
+  expect = { 1, 1, wants = "a table of persons and labels" },
+  forecast = { 1, 1, wants = "a table of persons, texts and labels", options = { model = true, class = true, method = true, more = true,
+    user = true, seed = true } },
+  next = { 2, 2, wants = "a file of heads and a person", options = { model = true, class = true, data = true, count = true } },
+  features = { 1, 1, wants = "a file of heads", options = { model = true, class = true, data = true, texts = true, out = true } },
+  differ = { 2, 2, wants = "two persons", options = { model = true, data = true, permutations = true, seed = true } },
   list = { 1, 1, wants = "a file of heads" },
 }
 local COMMON = { json = false, help = false }
@@ -55,8 +76,8 @@ local function logit(p)
   return math.log(p / (1 - p))
 end
 
--- States of texts and the logits of a class against the rest; each different text is read once.
-local function read_texts(model, texts, class)
+-- Each different text once, and which of them stands in each row.
+local function distinct(texts)
   local at, once, rows = {}, {}, {}
   for i, text in ipairs(texts) do
     if not at[text] then
@@ -65,6 +86,17 @@ local function read_texts(model, texts, class)
     end
     rows[i] = at[text]
   end
+  return once, rows
+end
+
+local function read_states(model, texts)
+  local once, rows = distinct(texts)
+  return model:states(once):index_select(core.tensor(rows, "int32"))
+end
+
+-- States of texts and the logits of a class against the rest; each different text is read once.
+local function read_texts(model, texts, class)
+  local once, rows = distinct(texts)
   local general, offset = {}, {}
   for i, p in ipairs(model:predict(once, { bar = false })) do general[i] = logit(p[class]) end
   for i, row in ipairs(rows) do offset[i] = general[row] end
@@ -170,7 +202,7 @@ local function add(words, o)
     end
     for _, id in ipairs(order) do
       fl:add(id, { features = q.features:index_select(core.tensor(of[id], "int32")), labels = select(q.labels, of[id]),
-        offset = select(q.offset, of[id]) })
+        offset = select(q.offset, of[id]), use = o.all and "head" or "better" })
     end
   else
     fl = new_fleet(q, o)
@@ -256,21 +288,196 @@ local function remove(words, o)
       o.data and ("; %d rows taken out of %s"):format(rows, o.data) or ""))
 end
 
+-- ---- before, and what to do next
+
+local function expect(words, o)
+  local t, message = csv.read(words[1], { columns = { "user", "label" } })
+  if not t then return failed(message) end
+  local labels
+  labels, message = labels_of(t, words[1])
+  if not labels then return failed(message) end
+  local e = plan.expect { labels = labels, users = t.user }
+  if o.json then return answer(o, { persons = core.json.array(e.rows), counts = e.counts }) end
+  local columns, rows = { "person", "rows", "few", "which", "no few in 30 %", "recall, half found", "folds", "verdict" }, {}
+  for i, r in ipairs(e.rows) do
+    rows[i] = { r.user, r.n, r.minority_n, r.minority_class == 2 and "likes" or "the others", ("%.3f"):format(r.p_none),
+      r.recall_width and ("%.2f wide"):format(r.recall_width) or "-", r.leave_one_out and "leave one out" or r.folds or "-",
+      r.message or "possible" }
+  end
+  print(tables.text { columns = columns, rows = rows })
+  print(e.text)
+  return 0
+end
+
+-- A whole number of an option, or nil, message.
+local function whole(o, name, default, least)
+  local n = arguments.whole(o[name] or tostring(default), least, 1 << 31)
+  if n then return n end
+  return nil, ("--%s wants a whole number from %d on, got %s"):format(name, least, o[name])
+end
+
+local function forecast(words, o)
+  if not o.model then return refuse("forecast wants --model FOLDER") end
+  local more, message = whole(o, "more", 12, 1)
+  if not more then return refuse(message) end
+  local seed
+  seed, message = whole(o, "seed", 1, 0)
+  if not seed then return refuse(message) end
+  local t
+  t, message = csv.read(words[1], { columns = { "user", "text", "label" } })
+  if not t then return failed(message) end
+  local labels
+  labels, message = labels_of(t, words[1])
+  if not labels then return failed(message) end
+  local m
+  m, message = load_model(o)
+  if not m then return failed(message) end
+  local x, offset = read_texts(m, t.text, o.class)
+  local f = plan.forecast { features = x, offset = offset, labels = labels, users = t.user, more = more, user = o.user, method = o.method,
+    seed = seed }
+  return answer(o, { now = f.now, later = f.later, slope = f.slope, more = more, persons = f.persons, points = core.json.array(f.points) },
+    f.text)
+end
+
+local function next_ones(words, o)
+  if not o.model or not o.data then return refuse("next wants --model FOLDER and --data FILE.csv") end
+  local count, message = whole(o, "count", 10, 1)
+  if not count then return refuse(message) end
+  local fl
+  fl, message = fleet.load(words[1])
+  if not fl then return failed(message) end
+  local t
+  t, message = csv.read(o.data)
+  if not t then return failed(message) end
+  local texts, users = t.data.text, t.data.user
+  if not texts then return failed(o.data .. ": there is no column text") end
+  local known, seen, pool = {}, {}, {}
+  for i = 1, t.n do
+    if users and users[i] == words[2] and not seen[texts[i]] then known[#known + 1], seen[texts[i]] = texts[i], true end
+  end
+  for i = 1, t.n do
+    if not seen[texts[i]] then pool[#pool + 1], seen[texts[i]] = texts[i], true end
+  end
+  if #pool == 0 then return failed(("%s: %s has labelled all %d texts"):format(o.data, words[2], #known)) end
+  local m
+  m, message = load_model(o)
+  if not m then return failed(message) end
+  local x, offset = read_texts(m, pool, o.class)
+  local who = {}
+  for i = 1, #pool do who[i] = words[2] end
+  local chosen = plan.next { prob = fl:predict { users = who, features = x, offset = offset }, features = x, count = count,
+    labelled = #known > 0 and m:states(known) or nil }
+  local rows = {}
+  for i, c in ipairs(chosen) do
+    c.text = pool[c.row]
+    rows[i] = { i, ("%.3f"):format(c.prob), c.distance and ("%.3f"):format(c.distance) or "-", c.text }
+  end
+  local note = ("%d texts, %d of them labelled by %s%s"):format(#pool + #known, #known, words[2],
+    fl:person(words[2]) and "" or ", who has no head here: the general one was asked")
+  return answer(o, { next = core.json.array(chosen), candidates = #pool, labelled = #known, head = fl:person(words[2]) ~= nil },
+    tables.text { columns = { "", "P", "distance", "text" }, rows = rows } .. "\n" .. note)
+end
+
+-- ---- vectors of persons
+
+local function numbered(columns, letter, n)
+  for j = 1, n do columns[#columns + 1] = letter .. j end
+end
+
+-- Appends the numbers of a row, or as many empty cells.
+local function append(row, values, n)
+  local at = #row
+  for j = 1, n do row[at + j] = values and values[j] or "" end
+end
+
+-- {[person] = list of numbers}, how many numbers: the mean of the states of the texts of each person of the file | nil, message.
+local function centroids(m, path)
+  local t, message = csv.read(path, { columns = { "user", "text" } })
+  if not t then return nil, message end
+  local x = read_states(m, t.text)
+  local v = vectors.vectors { features = x, users = t.user }
+  local out, rows = {}, v.centroid:tolist()
+  for k, name in ipairs(v.names) do out[name] = rows[k] end
+  return out, x:shape(2)
+end
+
+-- {[person] = list of probabilities} of the texts of a file, how many texts | nil, message.
+local function tastes(fl, m, path, class)
+  local t, message = csv.read(path, { columns = { "text" } })
+  if not t then return nil, message end
+  local x, offset = read_texts(m, t.text, class)
+  local out = {}
+  for _, p in ipairs(fl.people) do
+    local who = {}
+    for i = 1, t.n do who[i] = p.id end
+    out[p.id] = fl:predict { users = who, features = x, offset = offset }
+  end
+  return out, t.n
+end
+
 local function features(words, o)
   if not o.out then return refuse("features wants --out FILE.csv") end
+  if (o.data or o.texts) and not o.model then return refuse("features wants --model FOLDER beside --data and --texts") end
   local fl, message = fleet.load(words[1])
   if not fl then return failed(message) end
-  local columns, rows = { "user", "bias" }, {}
+  local m, centre, wide, taste, many
+  if o.model then
+    m, message = load_model(o)
+    if not m then return failed(message) end
+  end
+  if o.data then
+    centre, wide = centroids(m, o.data)
+    if not centre then return failed(wide) end
+  end
+  if o.texts then
+    taste, many = tastes(fl, m, o.texts, o.class)
+    if not taste then return failed(many) end
+  end
+  local columns, rows, textless = { "user", "bias" }, {}, 0
+  numbered(columns, "f", fl.fit.width)
+  numbered(columns, "c", wide or 0)
+  numbered(columns, "t", many or 0)
   local w, b = fl.w:tolist(), fl.b:tolist()
-  for j = 1, fl.fit.width do columns[#columns + 1] = "f" .. j end
   for k, p in ipairs(fl.people) do
-    rows[k] = { p.id, b[k] }
-    for j = 1, fl.fit.width do rows[k][j + 2] = w[k][j] end
+    local row = { p.id, b[k] }
+    append(row, w[k], fl.fit.width)
+    append(row, centre and centre[p.id], wide or 0)
+    append(row, taste and taste[p.id], many or 0)
+    textless = textless + (centre and not centre[p.id] and 1 or 0)
+    rows[k] = row
   end
   local ok
   ok, message = csv.write(o.out, columns, rows)
   if not ok then return failed(message) end
-  return answer(o, { persons = #rows, width = fl.fit.width + 1 }, ("%s: %d persons, %d numbers each"):format(o.out, #rows, fl.fit.width + 1))
+  local text = ("%s: %d persons, %d numbers each"):format(o.out, #rows, #columns - 1)
+  if textless > 0 then text = text .. ("; %d have no text in %s"):format(textless, o.data) end
+  return answer(o, { persons = #rows, width = #columns - 1, without_text = textless }, text)
+end
+
+local function differ(words, o)
+  if not o.model or not o.data then return refuse("differ wants --model FOLDER and --data FILE.csv") end
+  local turns, message = whole(o, "permutations", 999, 19)
+  if not turns then return refuse(message) end
+  local seed
+  seed, message = whole(o, "seed", 1, 0)
+  if not seed then return refuse(message) end
+  local t
+  t, message = csv.read(o.data, { columns = { "user", "text" } })
+  if not t then return failed(message) end
+  local _, of = by_person(t.user)
+  local x = {}
+  for k, name in ipairs(words) do
+    if not of[name] or #of[name] < 2 then
+      return failed(("%s: %s has %d texts, 2 are the least"):format(o.data, name, of[name] and #of[name] or 0))
+    end
+    x[k] = select(t.text, of[name])
+  end
+  local m
+  m, message = load_model(o)
+  if not m then return failed(message) end
+  local r = vectors.differ { a = read_states(m, x[1]), b = read_states(m, x[2]), permutations = turns, seed = seed }
+  return answer(o, r, ("%s (%d texts) and %s (%d): energy distance %.4f, p = %.4f (%d permutations): %s"):format(words[1], r.n_a, words[2],
+    r.n_b, r.value, r.p, turns, r.p < .05 and "their texts differ" or "no difference is shown"))
 end
 
 local function list(words, o)
@@ -287,7 +494,8 @@ local function list(words, o)
   return 0
 end
 
-local ACTIONS = { add = add, predict = predict, remove = remove, features = features, list = list }
+local ACTIONS = { expect = expect, add = add, predict = predict, forecast = forecast, next = next_ones, features = features,
+  differ = differ, remove = remove, list = list }
 
 --- run(args) -> exit status
 function command.run(args)
@@ -299,7 +507,7 @@ function command.run(args)
   end
   local ok, status = pcall(ACTIONS[verb], words, o)
   if ok then return status end
-  return failed(status)
+  return failed((tostring(status):gsub("^%S+%.lua:%d+: ", "")))
 end
 
 return command

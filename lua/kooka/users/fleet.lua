@@ -9,7 +9,9 @@
 -- for bit. A version with a larger number is refused.
 local core = require "kooka.core"
 local check_options = require "kooka.options"
+local fault = require "kooka.users.fault"
 local fit = require "kooka.users.fit"
+local report = require "kooka.users.report"
 local solver = core.users
 
 local fleet = {}
@@ -103,11 +105,12 @@ function Fleet:person(id) return self.people[self.index[tostring(id)]] end
 -- the general head.
 function Fleet:predict(o)
   check_options("fleet:predict", o, { users = true, features = true, offset = true })
+  if not o.users or not o.offset then error("fleet:predict: expected users and offset, one of each a row", 2) end
+  if self.fit.width > 0 and not o.features then error("fleet:predict: these heads need features", 2) end
   local ids = {}
   for i, id in ipairs(as_list(o.users)) do ids[i] = self.index[tostring(id)] or 0 end
-  if self.fit.width > 0 and not o.features then error("fleet:predict: these heads need features", 2) end
-  local logits = solver.apply { features = self.fit.width > 0 and o.features or nil, users = ids, offset = o.offset, w = self.w,
-    b = self.b }
+  local logits = fault.guarded("fleet:predict", o, solver.apply, { features = self.fit.width > 0 and o.features or nil, users = ids,
+    offset = o.offset, w = self.w, b = self.b })
   for i, v in ipairs(logits) do logits[i] = 1 / (1 + math.exp(-v)) end
   return logits
 end
@@ -128,24 +131,30 @@ local function rearranged(self, order)
   return self.w:index_select(rows):keep(), self.b:index_select(rows):keep()
 end
 
+local USES <const> = { head = true, better = true, global = true }
+
 --- fl:add(id, {features=, labels=, offset=, use="head"}) -> what is kept of the person
 -- Fits one person's head with the fleet's method and strengths on the scale of the fleet's features, and puts it in
--- the place of an older one or
--- behind the last. One class only: zeros, the general head. Heads by "prototypes" and "components" need all persons: raises.
+-- the place of an older one or behind the last. use: "head", it is used; "better", only where it is shown to be better than
+-- the general one, out of fold (users.report); "global", never. Where it is not used, and where the rows are of one
+-- class, it is zeros: the general head. Heads by "prototypes" and "components" need all persons: raises.
 function Fleet:add(id, o)
   check_options("fleet:add", o, { features = true, labels = true, offset = true, use = true })
   id = tostring(id)
+  local use = o.use or "head"
+  if not USES[use] then error(("fleet:add: use is %s, expected head, better or global"):format(tostring(use)), 2) end
   if not REFRESH[self.fit.method] then
     error(("fleet:add: heads by '%s' depend on all persons: fit them together"):format(self.fit.method), 2)
   end
-  local labels, who = as_list(o.labels), {}
+  local labels, who = as_list(o.labels or {}), {}
+  if #labels == 0 then error(("fleet:add: %s has no rows"):format(id), 2) end
   for i = 1, #labels do who[i] = id end
   local wide = self.fit.width > 0
   local r = fit.fit { features = wide and o.features or nil, labels = labels, users = who, offset = o.offset, method = self.fit.method,
     lambda = self.fit.lambda, lambda0 = self.fit.lambda0, mean = wide and self.mean or nil, scale = wide and self.fit.scale or nil,
     folds = "minority" }
   local u = r.per[1]
-  local head = not u.one_class and o.use ~= "global"
+  local head = not u.one_class and (use == "head" or use == "better" and report.report(r).rows[1].use == "head")
   local person = stats(id, u.n, u.positives, head and "head" or "global")
   local k = self.index[id]
   local scope <close> = core.scope()
