@@ -61,6 +61,24 @@ function TestThreshold:test_the_best_value_is_scikit_learns()
   lu.assertEquals(threshold.at(members[1], y, { cost = { fp = 1, fn = 5 } }, cut), value)
 end
 
+function TestThreshold.test_every_cut_there_is_was_tried_also_where_scores_are_0()
+  local stream = kooka.random("every cut", 1)
+  for _ = 1, 40 do
+    local prob, labels = {}, {}
+    for i = 1, 20 do
+      prob[i] = stream:below(8) / 8 - 1 / 8
+      labels[i] = i < 3 and i or stream:uniform() < .3 and 2 or 1
+    end
+    for _, metric in ipairs { "f1", "f2", "f0.5", "mcc", "balanced_accuracy", "accuracy", { cost = { fn = 9 } } } do
+      local cut, value = threshold.tune(prob, labels, metric)
+      local best = -math.huge
+      for c = 0, 8 do best = math.max(best, threshold.at(prob, labels, metric, c / 8)) end
+      lu.assertAlmostEquals(value, best, 1e-12)
+      lu.assertAlmostEquals(threshold.at(prob, labels, metric, cut), value, 1e-12)
+    end
+  end
+end
+
 function TestThreshold:test_a_function_of_counts_and_the_core_agree()
   local members, y = inputs()
   local cut, value = threshold.tune(members[2], y, "f1")
@@ -113,6 +131,9 @@ function TestThreshold:test_bad_input_is_named()
   local function fails(message, f, ...) lu.assertErrorMsgContains(message, f, ...) end
   fails("2 probabilities but 1 labels", threshold.tune, { .1, .2 }, { 1 }, "f1")
   fails("prob in row 2 is 1.5", threshold.tune, { .1, 1.5 }, { 1, 2 }, "f1")
+  fails("label in row 2 is 7, expected class 1 or 2", threshold.tune, { .1, .5 }, { 1, 7 }, "f2")
+  fails("the cost of fp is -1, expected 0 or more", threshold.tune, { .1, .5 }, { 1, 2 }, { cost = { fp = -1 } })
+  fails("no option 'miss'", threshold.tune, { .1, .5 }, { 1, 2 }, { cost = { miss = 5 } })
   fails("metric is roc_auc", threshold.tune, { .1, .5 }, { 1, 2 }, "roc_auc")
   fails("one fold", threshold.crossfit, { .1, .5 }, { 1, 2 }, { 1, 1 }, "f1")
   fails("the 1 rows outside fold 1 are all of one class", threshold.crossfit, { .1, .5 }, { 1, 2 }, { 1, 2 }, "f1")

@@ -80,6 +80,8 @@ function TestEval:test_expect_says_before_training_what_can_be_shown()
   lu.assertStrContains(e.text, "5 folds: at least 1 of them have none")
   lu.assertError(eval.expect, { minority = 200 })
   lu.assertErrorMsgContains("has no option 'foo'", eval.expect, { foo = 1 })
+  lu.assertStrContains(eval.expect { n = 4, minority = 2 }.text, "it beats chance (one-sided 5 %) not even at 1")
+  lu.assertErrorMsgContains("expect: 1 of 10.5 rows", eval.expect, { n = 10.5, minority = 1 })
 end
 
 function TestEval:test_same_seed_same_numbers_other_seed_others()

@@ -109,6 +109,10 @@ function TestPriorShift.test_back_and_forth_changes_nothing_for_many_classes()
   near(calibrate.prior_shift(there, { 5, 1, 1 }, { 1, 2, 3 })[1], row, 1e-12)
   lu.assertErrorMsgContains("from has 2 numbers for 3 classes", calibrate.prior_shift, { row }, { 1, 2 }, { 1, 1, 1 })
   lu.assertErrorMsgContains("to of class 2 is 0", calibrate.prior_shift, { row }, { 1, 2, 3 }, { 1, 0, 1 })
+  lu.assertErrorMsgContains("row 2: the probability of class 1 is", calibrate.prior_shift, { .1, 0 / 0 }, { 1, 2 }, { 1, 1 })
+  lu.assertErrorMsgContains("row 2: the probability of class 3 is nil", calibrate.prior_shift, { { .1, .2, .7 }, { .5, .5 } },
+    { 1, 1, 1 }, { 1, 2, 3 })
+  lu.assertEquals(calibrate.prior_shift({}, { 1, 2 }, { 1, 1 }), {})
 end
 
 function TestPriorShift.test_it_makes_a_model_of_balanced_rows_right_for_the_world()
@@ -171,6 +175,7 @@ function TestReliability.test_bad_input_is_named()
   lu.assertErrorMsgContains("prob in row 2 is 1.5", reliability.measure, { .1, 1.5 }, { 1, 2 })
   lu.assertErrorMsgContains("label in row 1 is 0", reliability.measure, { .1 }, { 0 })
   lu.assertErrorMsgContains("2 probabilities but 1 labels", reliability.measure, { .1, .2 }, { 1 })
+  lu.assertErrorMsgContains("bins is 0", reliability.measure, { .1, .2 }, { 1, 2 }, { bins = 0 })
 end
 
 os.exit(lu.LuaUnit.run())

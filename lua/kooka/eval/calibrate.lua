@@ -257,15 +257,22 @@ end
 -- weights make them: w_c n_c), as they are where classes have the shares `to`: p_c becomes p_c to_c / from_c, and rows
 -- sum to 1 again (Elkan 2001, theorem 2; Saerens et al. 2002, eq. 4). For two classes that adds log(to_2 / to_1) -
 -- log(from_2 / from_1) to the logit. probs: a list of lists, or of probabilities of class 2; from, to: shares or
--- counts above 0.
+-- counts above 0. Raises where a probability is none, naming the row.
 function calibrate.prior_shift(probs, from, to)
+  if #probs == 0 then return {} end
   local flat = type(probs[1]) == "number"
   local classes = flat and 2 or #(probs[1] or {})
   from, to = shares(from, classes, "from"), shares(to, classes, "to")
   local ratio, out = {}, {}
   for c = 1, classes do ratio[c] = to[c] / from[c] end
   for i, row in ipairs(probs) do
-    out[i] = flat and shifted({ 1 - row, row }, ratio)[2] or shifted(row, ratio)
+    local p = flat and { 1 - row, row } or row
+    for c = 1, classes do
+      if not (p[c] and p[c] >= 0 and p[c] <= 1 + 1e-6) then
+        error(("calibrate.prior_shift: row %d: the probability of class %d is %s"):format(i, c, tostring(p[c])), 2)
+      end
+    end
+    out[i] = flat and shifted(p, ratio)[2] or shifted(p, ratio)
   end
   return out
 end

@@ -370,7 +370,9 @@ function eval.expect(opts)
   check_options("expect", opts, set("n minority holdout folds level auc"))
   local n, minority, level, folds = opts.n or 100, opts.minority or 4, opts.level or .95, opts.folds or 5
   local share, auc = opts.holdout or .3, opts.auc or .8
-  if n < 1 or minority < 0 or minority > n then error(("expect: %s of %s rows"):format(minority, n), 2) end
+  if math.type(n) ~= "integer" or math.type(minority) ~= "integer" or n < 1 or minority < 0 or minority > n then
+    error(("expect: %s of %s rows"):format(minority, n), 2)
+  end
   if share <= 0 or share >= 1 then error(("expect: holdout is %s, expected between 0 and 1"):format(share), 2) end
   local held = math.floor(n * share + .5)
   local function range(k)
@@ -391,8 +393,8 @@ function eval.expect(opts)
     if minority < n then
       r.auc_se = core.hanley_mcneil(auc, minority, n - minority)
       r.auc_to_beat_chance = .5 + 1.6449 * core.hanley_mcneil(.5, minority, n - minority)
-      local chance = "  an AUC of %.2f has a standard error of %.3f; it beats chance (one-sided 5 %%) only above %.2f"
-      lines[#lines + 1] = chance:format(auc, r.auc_se, r.auc_to_beat_chance)
+      lines[#lines + 1] = ("  an AUC of %.2f has a standard error of %.3f; it beats chance (one-sided 5 %%) %s"):format(auc, r.auc_se,
+        r.auc_to_beat_chance < 1 and ("only above %.2f"):format(r.auc_to_beat_chance) or "not even at 1")
     end
   end
   if minority < folds then

@@ -88,6 +88,9 @@ function reliability.measure(prob, label, options)
     end
   end
   local count, by = o.bins or 10, o.by or "mass"
+  if math.type(count) ~= "integer" or count < 1 then
+    error(("reliability: bins is %s, expected a whole number from 1"):format(tostring(count)), 2)
+  end
   if by ~= "mass" and by ~= "width" then error(("reliability: by is %s, expected mass or width"):format(tostring(by)), 2) end
   local bins = (by == "mass" and by_mass or by_width)(prob, count)
   local out, sum_p, sum_y, level = {}, {}, {}, o.level or .95

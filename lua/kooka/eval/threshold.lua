@@ -19,11 +19,23 @@ local function f_beta(beta)
   return function(tp, fp, fn) return tp == 0 and 0 or (1 + b) * tp / ((1 + b) * tp + b * fn + fp) end
 end
 
+local COSTS <const> = { fp = true, fn = true }
+
+-- The cost of a false positive or of a false negative; 1 where it is not given.
+local function cost_of(costs, name, who)
+  check_options(who .. ": cost", costs, COSTS, 5)
+  local v = costs[name] or 1
+  if type(v) ~= "number" or not (v >= 0 and v < math.huge) then
+    error(("%s: the cost of %s is %s, expected 0 or more"):format(who, name, tostring(v)), 5)
+  end
+  return v
+end
+
 -- The metric as a function of counts, and its name; nil for those of the core.
 local function counting(metric, who)
   if type(metric) == "function" then return metric, "a function" end
   if type(metric) == "table" and metric.cost then        -- {cost = {fp = 1, fn = 5}}: what a mistake of each kind costs
-    local a, b = metric.cost.fp or 1, metric.cost.fn or 1
+    local a, b = cost_of(metric.cost, "fp", who), cost_of(metric.cost, "fn", who)
     return function(_, fp, fn) return -(a * fp + b * fn) end, "cost"
   end
   if CORE[metric] then return nil, metric end
@@ -54,7 +66,7 @@ local function walk(prob, y, positives, f)
   for k, i in ipairs(order) do
     if y[i] then tp = tp + 1 else fp = fp + 1 end
     local below = order[k + 1] and prob[order[k + 1]]
-    if below ~= prob[i] then
+    if below ~= prob[i] and prob[i] > 0 then                -- no cut of 0 or more calls a score of 0 positive
       local cut = below and (prob[i] + below) / 2 or 0
       if below and cut >= prob[i] then cut = below end      -- neighbours in float: the cut must lie below prob[i]
       local value = f(tp, fp, positives - tp, n - positives - fp)
@@ -97,6 +109,10 @@ local function check_rows(who, prob, labels)
   for i, p in ipairs(prob) do
     if type(p) ~= "number" or not (p >= 0 and p <= 1) then
       error(("%s: prob in row %d is %s, expected a number in 0..1"):format(who, i, tostring(p)), 3)
+    end
+    local y = labels[i]
+    if y ~= 1 and y ~= 2 and type(y) ~= "boolean" then
+      error(("%s: label in row %d is %s, expected class 1 or 2, or a boolean"):format(who, i, tostring(y)), 3)
     end
   end
 end
