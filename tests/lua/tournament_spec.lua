@@ -290,6 +290,24 @@ function TestTournament.test_four_positives_of_a_hundred_can_be_played_and_a_fai
   lu.assertEquals(got.failed, "no neighbours here")
 end
 
+function TestTournament.test_too_few_rows_allow_no_verdict()
+  for _, case in ipairs { { 12, 5, "12 rows, 5 of the smaller class" }, { 40, 2, "40 rows, 2 of the smaller class" }, { 40, 3 } } do
+    local data, splits = game(case[1], case[2], { folds = 4, repeats = 2 })
+    local played = {}
+    for i, s in ipairs(strategies.choose "under") do
+      played[i] = { strategy = s, result = tournament.play(s, data, splits, { seed = 1 }) }
+    end
+    local entries = tournament.judge(played, data, splits, { resamples = 20 })
+    local said, beats = tell.verdict(entries)
+    if case[3] then
+      lu.assertStrContains(said[1], "Not enough data for a verdict: " .. case[3])
+      lu.assertEquals(beats, {})
+    end
+    lu.assertEquals(entries.short == nil, case[3] == nil)
+    lu.assertEquals(entries[2].differences.mcc.holm == nil, case[3] ~= nil)
+  end
+end
+
 -- Scores that say nothing: where one fold's training side has one positive more, all its rows score higher and it
 -- holds one positive less. Ranked as they come they would look worse than chance.
 function TestTournament.test_how_many_positives_a_training_side_holds_does_not_count()

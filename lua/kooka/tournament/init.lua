@@ -290,15 +290,27 @@ local function over_folds(mine, base, share)
   return #d > 1 and repeats.corrected_t(d, share) or nil
 end
 
+-- Why so few rows allow no verdict (the least that kooka.eval.paired wants), or nil.
+local function too_few(labels)
+  local all = {}
+  for i = 1, #labels do all[i] = i end
+  local c = count(labels, all)
+  local few = math.min(c[1], c[2])
+  if #labels >= 20 and few >= 3 then return nil end
+  return ("Not enough data for a verdict: %d rows, %d of the smaller class; 20 and 3 are the least."):format(#labels, few)
+end
+
 --- tournament.judge(played, data, splits, {resamples = 1000, seed = 1, groups = nil}) -> list of entries
 -- played: a list of {strategy =, result =}. Each entry: name, strategy, repaired, reference, prob, seconds,
 -- metrics[name] and differences[name] from the reference (kooka.eval.repeats; p after Holm over all entries in `holm`;
 -- `folds`: the same difference over folds by the corrected resampled t of Nadeau & Bengio 2003, which also holds what
--- other training rows would change). A difference below 1e-6 is none. The reference is entry 1.
+-- other training rows would change). A difference below 1e-6 is none. The reference is entry 1. With fewer than 20 rows
+-- or 3 of a class `holm` is missing, so that nothing is sure, and list.short says so.
 function tournament.judge(played, data, splits, o)
   local list = entries(played, data.labels, splits)
   local names = {}
   for i, e in ipairs(list) do names[i], e.metrics, e.differences = e.name, {}, {} end
+  list.short = too_few(data.labels)
   local function take_from(what, tuned, wanted)
     local prob, pred = {}, {}
     for i, e in ipairs(list) do prob[i], pred[i] = e[what], e.pred[tuned] end
@@ -321,7 +333,7 @@ function tournament.judge(played, data, splits, o)
       end
       p[i - 1] = d.p or false
     end
-    for i, adjusted in ipairs(repeats.holm(p)) do list[i + 1].differences[m].holm = adjusted or nil end
+    for i, adjusted in ipairs(repeats.holm(p)) do list[i + 1].differences[m].holm = not list.short and adjusted or nil end
   end
   local base, share = of_folds(list[1], data.labels, splits), 1 / #splits[1]
   for i = 2, #list do

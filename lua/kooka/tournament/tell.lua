@@ -78,7 +78,7 @@ end
 
 --- tell.verdict(entries) -> list of sentences, beats
 -- beats: {{entry =, metric =}}: surely better than the reference in a metric (tell.sure). Says plainly when there are
--- none, and how many would look so one at a time.
+-- none, and how many would look so one at a time; or that the rows are too few for a verdict.
 function tell.verdict(list)
   local beats, alone, harmed, n = {}, 0, {}, #list - 1
   for i = 2, #list do
@@ -94,7 +94,9 @@ function tell.verdict(list)
   end
   local out = {}
   local all = n * #tournament.metrics
-  if #beats == 0 then
+  if list.short then
+    out[1] = list.short
+  elseif #beats == 0 then
     out[1] = ("Nothing beats doing nothing with a tuned cut: of %d comparisons (%d rows of the table, %d metrics) none is surely better; "
       .. "%d look better one at a time, where chance alone gives about %.0f."):format(all, n, #tournament.metrics, alone, all * .025)
   else
