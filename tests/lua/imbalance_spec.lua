@@ -343,6 +343,8 @@ function TestBad.test_bad_input_names_what_and_where()
     lu.assertErrorMsgMatches((".*x is %%-?nan in row %d, column 3.*"):format(s.train[7]), f, s, y, quiet { x = bad })
   end
   lu.assertErrorMsgContains("smote: x is missing", imbalance.smote, s, y, quiet {})
+  lu.assertErrorMsgContains("smote: seed is x, expected an integer", imbalance.smote, s, y, quiet { x = x, seed = "x" })
+  lu.assertErrorMsgContains("smote: say is loud, expected a function or false", imbalance.smote, s, y, { x = x, say = "loud" })
   lu.assertErrorMsgContains("k is 0, expected an integer of 1 or more", imbalance.smote, s, y, quiet { x = x, k = 0 })
   lu.assertErrorMsgContains("class 1 has 45 rows, 10 were asked for: this only adds rows", imbalance.smote, s, y, quiet { x = x, to = { 10 } })
   lu.assertErrorMsgContains("class 3 has 6 rows, 7 were asked for: this only takes away rows", imbalance.near_miss, s, y,

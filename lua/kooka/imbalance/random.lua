@@ -32,7 +32,7 @@ local function shrinkage_of(t, y)
   return s
 end
 
---- over(split, labels[, {to =, x =, shrinkage =, seed = 1, say = print, classes =}]) -> resampled, counts
+--- random_over(split, labels[, {to =, x =, shrinkage =, seed = 1, say = print, classes =}]) -> resampled, counts
 -- Random oversampling: every training row stays, rows of the smaller classes are drawn with replacement behind them.
 -- shrinkage (a number of 0 or more, or one for each class; needs x): the drawn rows are shaken by normal noise of shrinkage
 -- times Silverman's bandwidth times the class's standard deviation of each column: the smoothed bootstrap, ROSE (Menardi and
@@ -67,7 +67,7 @@ function random.over(what, labels, options)
   return t:answer { rows = rows, labels = all, x = x }
 end
 
---- under(split, labels[, {to =, x =, replacement = false, seed = 1, say = print, classes =}]) -> resampled, counts
+--- random_under(split, labels[, {to =, x =, replacement = false, seed = 1, say = print, classes =}]) -> resampled, counts
 -- Random undersampling: of each larger class as many rows as the smallest has are kept, drawn without replacement (or with).
 -- The order of the training side stays.
 function random.under(what, labels, options)

@@ -130,7 +130,7 @@ end
 
 local OPTIONS = { to = true, k = true, shrinkage = true, components = true }
 
---- over(split, labels, {x =, to =, k = 5, components =, shrinkage = 1, seed = 1, say = print, classes =}) -> resampled, counts
+--- smote(split, labels, {x =, to =, k = 5, components =, shrinkage = 1, seed = 1, say = print, classes =}) -> resampled, counts
 -- SMOTE (Chawla, Bowyer, Hall and Kegelmeyer, Journal of Artificial Intelligence Research 16, 2002): a new row lies at a
 -- uniform place between a row of the class and one of its k nearest rows of the class, both drawn uniformly.
 -- components: neighbours are sought, and steps taken, along so many principal components of the training rows only.
@@ -158,7 +158,7 @@ local function in_danger(t, space, y, m)
   return danger, mine
 end
 
---- borderline(split, labels, {x =, kind = 1, to =, k = 5, m = 10, components =, ...}) -> resampled, counts
+--- borderline_smote(split, labels, {x =, kind = 1, to =, k = 5, m = 10, components =, ...}) -> resampled, counts
 -- Borderline-SMOTE (Han, Wang and Mao, ICIC 2005): only rows in danger are started from, those of whose m nearest training
 -- rows at least half but not all are of other classes. kind 1 goes toward one of the k nearest rows of the class; kind 2 toward
 -- one of the k nearest of all classes, to a row of another class at most half the way. A class without a row in danger stays as it is,

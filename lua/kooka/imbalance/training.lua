@@ -98,6 +98,12 @@ function training.open(who, what, labels, options, known, wants_x)
   for k in pairs(COMMON) do all[k] = true end
   for k in pairs(known) do all[k] = true end
   check_options(who, o, all, 4)
+  if o.seed ~= nil and math.type(o.seed) ~= "integer" then
+    error(("%s: seed is %s, expected an integer"):format(who, tostring(o.seed)), 3)
+  end
+  if o.say ~= nil and o.say ~= false and type(o.say) ~= "function" then
+    error(("%s: say is %s, expected a function or false"):format(who, tostring(o.say)), 3)
+  end
   local rows, whole = rows_of(who, what)
   if labels == nil then error(("%s: labels are missing"):format(who), 3) end
   local t = setmetatable({ who = who, rows = rows, whole = whole, labels = as_list(labels), options = o, notes = {}, seed = o.seed or 1 },
