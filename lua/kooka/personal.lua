@@ -83,8 +83,18 @@ end
 
 local FOLDS <const> = 5            -- of each person's rows, at random
 
--- Predictions for the rows whose text lies in one fold.
-local function fold_rows(d, p, m, s, seed)
+-- What more labels would bring: the learning curve over the rows `at` of fit, whose texts the general model has not read the labels of.
+local function forecast(fit, at, map)
+  local o = { features = fit.features:index_select(core.tensor(at, "int32")), labels = list_of(fit.labels, at), users = list_of(fit.users, at),
+    offset = list_of(fit.offset, at), lambda = map.lambda, lambda0 = map.lambda0, seed = fit.seed }
+  local ok, f = pcall(plan.forecast, o)
+  if ok then return f.text end
+  if core.sys.stopped() then error(f, 0) end
+  return "no forecast: " .. tostring(f):gsub("^%S+%.lua:%d+: ", ""):gsub("^users%.plan%.forecast: ", "")
+end
+
+-- Predictions for the rows whose text lies in one fold; of the first fold also the forecast.
+local function fold_rows(d, p, m, s, k)
   local texts = d.texts
   local general = {}
   for i, row in ipairs(m:predict(texts)) do general[i] = logit(row[2]) end
@@ -94,22 +104,26 @@ local function fold_rows(d, p, m, s, seed)
   local text_rows = list_of(d.text_of, judged)
   local fit = {
     features = x:index_select(core.tensor(text_rows, "int32")), labels = list_of(d.labels, judged), users = list_of(d.users, judged),
-    offset = list_of(general, text_rows), seed = seed,
+    offset = list_of(general, text_rows), seed = p.seed,
   }
   local out, results = { at = {}, global = {} }, {}
   fit.folds = FOLDS
   for _, method in ipairs((personal.rungs(p.rungs))) do
     fit.method = method
-    results[method], out[method] = users.fit(fit), {}
+    results[method], out[method], out["rank_" .. method] = users.fit(fit), {}, {}
   end
   for i, t in ipairs(text_rows) do
     if held[t] then
       out.at[#out.at + 1] = i
-      for method, r in pairs(results) do table.insert(out[method], r.prob[i]) end
+      for method, r in pairs(results) do
+        table.insert(out[method], r.prob[i])
+        table.insert(out["rank_" .. method], r.rank[i])
+      end
       table.insert(out.global, results.map.global[i])
     end
   end
   out.lambda = results.map.lambda
+  if k == 1 then out.forecast = forecast(fit, out.at, results.map) end
   return out
 end
 
@@ -129,10 +143,11 @@ local function assemble(d, folds, method)
       for i = 1, #d.judged do zero[i] = 0 end
       return zero
     end)() }
-  result.method, result.prob, result.global, result.fold = method, {}, {}, {}
+  result.method, result.prob, result.rank, result.global, result.fold = method, {}, {}, {}, {}
   for k, f in ipairs(folds) do
     for j, i in ipairs(f.at) do
       result.prob[i], result.global[i], result.fold[i] = (f[method] or f.global)[j], f.global[j], k
+      result.rank[i] = (f["rank_" .. method] or f[method] or f.global)[j]
     end
   end
   return result
@@ -161,7 +176,8 @@ end
 --- personal.heads(run, tok, lm, d, p) -> {rung = result, ...}, general predictions
 -- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds, min (rows a
 -- person must have to be judged), components, rungs (as in personal.rungs), rank (of the rung low-rank), and the options of
--- ulmfit.classifier. Stages classifier-K, heads-K and, for each rung that trains the network, RUNG-K.
+-- ulmfit.classifier. Stages classifier-K, heads-K and, for each rung that trains the network, RUNG-K. results.map.forecast: the
+-- learning curve in words (plan.forecast), over the held-out texts of the first fold.
 function personal.heads(run, tok, lm, d, p)
   personal.need(d, p.min)
   local closed, trained = personal.rungs(p.rungs)
@@ -184,7 +200,7 @@ function personal.heads(run, tok, lm, d, p)
       valid_rows = s.valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop,
       smoothing = p.smoothing, head_epochs = 1, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = p.seed + k - 1,
     })
-    folds[k] = run:stage("heads-" .. k, function() return fold_rows(d, p, m, s, p.seed) end)
+    folds[k] = run:stage("heads-" .. k, function() return fold_rows(d, p, m, s, k) end)
     general[k] = run:stage("general-" .. k, function()
       local prob = {}
       for i, row in ipairs(m:predict(list_of(d.texts, s.valid))) do prob[i] = row[2] end
@@ -204,6 +220,7 @@ function personal.heads(run, tok, lm, d, p)
   for _, list in ipairs { closed, trained } do
     for _, name in ipairs(list) do results[name] = assemble(d, folds, name) end
   end
+  results.map.forecast = folds[1].forecast
   return results, general
 end
 
@@ -273,6 +290,8 @@ function personal.tell(run, results, o)
   report.beyond = eval.paired(results.map.prob, results.intercept.prob, results.map.labels, { groups = results.map.ids, seed = o.seed,
     resamples = 0, names = { "a head a person", "an intercept a person" } })
   run:say("Beyond the intercept: %s", report.beyond.text)
+  report.forecast = results.map.forecast
+  if report.forecast then run:say("Learning curve, held-out texts of the first fold: %s", report.forecast) end
   run:metric("users_log_loss_beyond_intercept", report.beyond.log_loss)
   for name, m in pairs(report.macro) do
     if m.value then run:metric("users_" .. name, m) end
@@ -296,6 +315,7 @@ function personal.show(page, report, plain)
   page:text(report.pooled.text)
   page:text("With nothing but an intercept a person: " .. plain.pooled.text:gsub("a head a person", "an intercept a person"))
   page:text("Beyond the intercept: " .. report.beyond.text)
+  if report.forecast then page:text("Learning curve, held-out texts of the first fold: " .. report.forecast) end
   if report.ladder then
     local columns, rows = ladder.columns(report.ladder.rows)
     page:table { columns = columns, rows = rows }

@@ -114,6 +114,15 @@ static void users_tell(const kk_users *u, double *ones, double *rows, double *me
   *scale = u->scale;
 }
 
+/* Logits with the intercepts of a person's folds replaced by their mean, as probabilities in place. A fold's head has not
+** seen the labels of its own rows, so its intercept leans away from them: by that alone rows of different folds
+** would be ranked upside down (Forman and Scholz 2010). */
+static void users_rank(const users_args *a, const double *logit, double *shift, double *mean, const double *rows) {
+  memset(mean, 0, (size_t)a->nuser * sizeof *mean);
+  for (int64_t i = 0; i < a->n; i++) mean[a->user[i]] += shift[i] / rows[a->user[i]];
+  for (int64_t i = 0; i < a->n; i++) shift[i] = 1 / (1 + exp(shift[i] - mean[a->user[i]] - logit[i]));
+}
+
 static int users_cross(lua_State *L) {
   users_args a = users_read(L);
   int64_t sample = kk_lua_opt_integer(L, 1, "sample", 400, 0, LUA_MAXINTEGER);
@@ -122,6 +131,7 @@ static int users_cross(lua_State *L) {
   double *db = kk_lua_users_block(L, (size_t)a.nuser, sizeof *db), *ones = kk_lua_users_block(L, (size_t)a.nuser, sizeof *ones);
   double *rows = kk_lua_users_block(L, (size_t)a.nuser, sizeof *rows), scale = 1;
   double *mean = kk_lua_users_block(L, (size_t)a.d, sizeof *mean);
+  double *shift = a.heads ? kk_lua_users_block(L, (size_t)a.n, sizeof *shift) : NULL;
   int top = 0;
   kk_users u;
   kk_err e;
@@ -132,6 +142,8 @@ static int users_cross(lua_State *L) {
   float *dw = users_weights(L, &a, *h);
   st = users_open(&a, &u, &e);
   if (!st) {
+    u.shift = shift;
+    if (shift) memset(shift, 0, (size_t)a.n * sizeof *shift);
     st = kk_users_tune(&u, a.lambda, (int)a.nlambda, a.lambda0, sample, logit, of, total, &top, dw, a.heads ? db : NULL, &e);
     for (int64_t i = 0; i < a.n; i++) fold[i] = u.fold[i] + 1;
     users_tell(&u, ones, rows, mean, &scale);
@@ -142,6 +154,7 @@ static int users_cross(lua_State *L) {
     users_real(*h, dw);
     kk_lua_adopt(L, *h);
   }
+  if (shift) users_rank(&a, logit, shift, kk_lua_users_block(L, (size_t)a.nuser, sizeof *shift), rows);
   for (int64_t i = 0; i < a.n; i++) logit[i] = 1 / (1 + exp(-logit[i]));
   for (int64_t i = 0; i < a.n; i++) a.offset[i] = 1 / (1 + exp(-a.offset[i]));
   lua_createtable(L, 0, 12);
@@ -153,6 +166,7 @@ static int users_cross(lua_State *L) {
   users_set_counts(L, "positives", ones, a.nuser);
   users_set_counts(L, "rows", rows, a.nuser);
   if (a.heads) users_set(L, "b", db, a.nuser);
+  if (shift) users_set(L, "rank", shift, a.n);
   if (*h) {
     lua_pushvalue(L, at);
     lua_setfield(L, -2, "w");
@@ -316,7 +330,8 @@ static const kk_reg users_funcs[] = {
    "fold, lambdas, losses, best, rows, positives, w, b}\n" USERS_ARGS
    "Out-of-fold probabilities of class 2, each person at the lambda that is best for the others; losses: mean log-loss of "
    "each lambda over the persons it was searched on: sample (400; 0: all) of them, evenly spread. rows, positives: of "
-   "each person. heads: also w and b, as fit gives them, at the best lambda."},
+   "each person. heads: also w and b, as fit gives them, at the best lambda, and rank: prob with the intercepts of a person's "
+   "folds replaced by their mean, by which rows of different folds can be ranked."},
   {"fit", users_fit, "fit{labels=, users=, nuser=, offset=, features=, lambda={number}, ...} -> dw [U,D] (nil without "
    "features), db, {rows, positives, mean, scale}\n" USERS_ARGS
    "What to add to the general weights and bias for each person, fitted on all rows."},

@@ -223,6 +223,14 @@ static void users_write_head(kk_person *s, const cross *c) {
   c->db[s->who] = s->c - shift;
 }
 
+/* What the solved head adds to every logit: c of its v and c. */
+static double users_intercept(const kk_person *s, const cross *c) {
+  double sum = 0;
+  if (c->u->rung != KK_RUNG_MAP && c->u->rung != KK_RUNG_RIDGE) return s->c;
+  for (int i = 0; i < s->m; i++) sum += s->a[i];
+  return sum / c->lambda0;
+}
+
 /* Every fold at every lambda, from strong to weak: each starts at the one before, the first at the general head: a
 ** start from another fold's solution would bring in the labels held out here, if only in the last bits. */
 static void users_cross_folds(kk_person *s, const cross *c) {
@@ -232,8 +240,12 @@ static void users_cross_folds(kk_person *s, const cross *c) {
     memset(s->a, 0, (size_t)s->wide * sizeof *s->a);
     for (int l = 0; l < c->nlambda; l++) {
       users_solve(s, c, c->lambda[l], l);
-      for (int i = 0; i < s->m; i++)
-        if (!(s->on[i] > 0)) c->logit[l * u->n + s->row[i]] = s->f[i];
+      const double shift = u->shift ? users_intercept(s, c) : 0;
+      for (int i = 0; i < s->m; i++) {
+        if (s->on[i] > 0) continue;
+        c->logit[l * u->n + s->row[i]] = s->f[i];
+        if (u->shift) u->shift[l * u->n + s->row[i]] = shift;
+      }
     }
   }
 }

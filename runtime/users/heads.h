@@ -33,6 +33,8 @@ typedef struct kk_users {
   double *mean, *mean1, scale;   /* [D]; z = (x - mean) / scale; mean1: of the rows of class 1 */
   int64_t n1;                    /* rows of class 1 */
   const uint8_t *take;           /* [U] kk_users_cross works on these persons; NULL = all. Borrowed. */
+  double *shift;                 /* [nlambda, N] kk_users_cross says what the intercept of the fold's head adds to each held-out
+                                    row; kk_users_tune: [N]; NULL: not wanted. Borrowed, zeros before. */
   kk_rung rung;                  /* MAP unless the caller says otherwise */
   double pseudo;                 /* PROTO: rows that pull a class mean to that of the others (4) */
   void *block;

@@ -46,15 +46,19 @@ static kk_status tune_run(kk_users *u, const double *lambda, int nlambda, double
     *top = tune_choose(u, take, 1, loss, best, total);
     return one;
   }
+  double *shift = u->shift, *shifts = grid + (size_t)nlambda * (size_t)u->n;
   tune_mark(u, sample, take);
   u->take = take;
+  if (shift) u->shift = shifts;
   kk_status st = kk_users_cross(u, lambda, nlambda, lambda0, grid, loss, e);
+  u->shift = shift;
   if (st) return st;
   *top = tune_choose(u, take, nlambda, loss, best, total);
   for (int64_t k = 0; k < u->nuser; k++)
     for (int64_t i = u->start[k]; i < u->start[k + 1]; i++) {
       int64_t row = u->row[i];
       logit[row] = take[k] ? grid[best[k] * u->n + row] : u->offset[row];
+      if (shift && take[k]) shift[row] = shifts[best[k] * u->n + row];
     }
   for (int64_t k = 0; k < u->nuser; k++) take[k] = !take[k] && !kk_users_one_class(u, k);
   /* the rest, at the sample's choice, and the heads of all of them */
@@ -64,7 +68,7 @@ static kk_status tune_run(kk_users *u, const double *lambda, int nlambda, double
 
 kk_status kk_users_tune(kk_users *u, const double *lambda, int nlambda, double lambda0, int64_t sample, double *logit,
                         double *lambda_of, double *total, int *top, float *dw, double *db, kk_err *e) {
-  size_t grid = (size_t)u->n * (size_t)nlambda * sizeof(double), users = (size_t)u->nuser;
+  size_t grid = (size_t)u->n * (size_t)nlambda * sizeof(double) * (u->shift ? 2 : 1), users = (size_t)u->nuser;
   size_t loss = users * (size_t)nlambda * sizeof(double), bytes = grid + loss + users * (sizeof(int) + 1);
   char *p = kk_alloc(bytes);
   if (!p) return kk_fail(e, KK_ENOMEM, "users: no memory for %d penalties of %lld rows", nlambda, (long long)u->n);

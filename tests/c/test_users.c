@@ -140,20 +140,26 @@ static void a_person_is_not_judged_by_a_lambda_chosen_on_his_labels(void **state
 
 static void tuning_on_a_sample_leaves_each_person_out(void **state) {
   (void)state;
-  static double tuned[N], of[U], total[L];
+  static double tuned[N], of[U], total[L], shift[N], shifts[L * N];
   int top, best[U];
   kk_users u;
   simulate(16, 2, .7);
   for (int i = 0; i < N; i++) label[i] = user[i] == 7 ? 0 : label[i];
   assert_int_equal(kk_users_new(&u, x, N, 16, label, user, U, offset, 5, 1, &err), KK_OK);
+  u.shift = shifts;
   assert_int_equal(kk_users_cross(&u, grid, L, .5, logit, loss, &err), KK_OK);
+  u.shift = shift;
   memset(loss + 7 * L, 0, L * sizeof *loss);          /* one class: no say */
   int want = kk_users_choose(loss, U, L, best);
   assert_int_equal(kk_users_tune(&u, grid, L, .5, 0, tuned, of, total, &top, NULL, NULL, &err), KK_OK);
   assert_int_equal(top, want);
   for (int i = 0; i < N; i++)
-    if (user[i] != 7) assert_true(of[user[i]] == grid[best[user[i]]] && tuned[i] == logit[best[user[i]] * N + i]);
-    else assert_true(tuned[i] == offset[i]);
+    if (user[i] != 7) {
+      assert_true(of[user[i]] == grid[best[user[i]]] && tuned[i] == logit[best[user[i]] * N + i]);
+      assert_true(shift[i] == shifts[best[user[i]] * N + i] && shift[i] != 0);
+    } else {
+      assert_true(tuned[i] == offset[i] && shift[i] == 0);
+    }
   assert_int_equal(kk_users_tune(&u, grid, L, .5, 10, tuned, of, total, &top, NULL, NULL, &err), KK_OK);
   for (int i = 0; i < N; i++) {                       /* the solver's start differs, not its end */
     int l = 0;

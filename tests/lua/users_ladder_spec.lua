@@ -263,6 +263,30 @@ function TestUsersLadder:test_the_baseline_of_average_precision_is_of_those_who_
   lu.assertAlmostEquals(m.average_precision_global.baseline, .2, 1e-9)
 end
 
+-- A number a person cannot change the order of his rows; where folds are ranked by their own intercepts it would seem to.
+function TestUsersLadder:test_rows_of_different_folds_are_ranked_with_one_intercept()
+  local c = community { persons = 8, rows = 30, d = 2 }
+  local o = { features = c.features, labels = c.labels, users = c.users, offset = c.offset }
+  local function logit(p) return math.log(p / (1 - p)) end
+  for _, method in ipairs { "intercept", "firth", "flic", "map" } do
+    for _, folds in ipairs { 5, 0, "minority" } do
+      o.method, o.folds = method, folds
+      local r, moved, sum = users.fit(o), {}, {}
+      for i, p in ipairs(r.prob) do
+        local key, d = r.ids[i] .. "/" .. r.fold[i], logit(r.rank[i]) - logit(p)
+        moved[key] = moved[key] or d
+        lu.assertAlmostEquals(d, moved[key], 1e-9)
+        sum[r.ids[i]] = (sum[r.ids[i]] or 0) + d
+      end
+      for _, s in ipairs(sum) do lu.assertAlmostEquals(s, 0, 1e-9) end
+      if method ~= "map" then
+        local m = users.report(r, { resamples = 0 }).macro
+        lu.assertAlmostEquals(m.average_precision_head.value, m.average_precision_global.value, 1e-12)
+      end
+    end
+  end
+end
+
 function TestUsersLadder:test_plans_refuse_what_cannot_be_asked()
   local c = community { persons = 4, rows = 30, d = 2 }
   local o = { features = c.features, labels = c.labels, users = c.users, offset = c.offset, more = 0 }

@@ -196,7 +196,7 @@ local function fitted(opts)
   local result = { method = method, labels = labels, ids = ids, users = names }
   if method == "global" then
     local got = ask(NONE, 1)      -- the same checks of the rows as the other methods
-    result.global, result.prob, result.fold = got.global, got.global, got.fold
+    result.global, result.prob, result.rank, result.fold = got.global, got.global, got.global, got.fold
     result.heads, result.per = { b = filled(nuser, 0) }, persons(result, got)
     return result
   end
@@ -212,7 +212,7 @@ local function fitted(opts)
   result.lambda0, result.lambda, result.lambdas, result.fold = lambda0, p.lambda[got.best], got.lambdas, got.fold
   result.pseudo = method == "prototypes" and pseudo or nil
   result.mean, result.scale = not p.few and got.mean or nil, not p.few and got.scale or nil
-  result.prob, result.global, result.losses = got.prob, got.global, {}
+  result.prob, result.rank, result.global, result.losses = got.prob, got.rank, got.global, {}
   if method == "own" and (opts.offset or opts.head) then result.global = map(general(opts, #labels), sigmoid) end
   for l, loss in ipairs(got.losses) do result.losses[l] = { lambda = p.lambda[l], loss = loss } end
   local scope <close> = core.scope()

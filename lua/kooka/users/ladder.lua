@@ -55,9 +55,11 @@ end
 -- Its own score on the same rows flatters (they chose it): judge it on others.
 function ladder.fall_back(result, told)
   local out = setmetatable({}, { __index = result })
-  out.prob, out.fallen = {}, 0
+  out.prob, out.rank, out.fallen = {}, {}, 0
   for i, k in ipairs(result.ids) do
-    out.prob[i] = told.rows[k].use == "head" and result.prob[i] or result.global[i]
+    local head = told.rows[k].use == "head"
+    out.prob[i] = head and result.prob[i] or result.global[i]
+    out.rank[i] = head and (result.rank or result.prob)[i] or result.global[i]
   end
   local use, heads = {}, result.heads
   for k, row in ipairs(told.rows) do
@@ -141,8 +143,8 @@ function ladder.columns(rows)
 end
 
 --- ladder.text(rows) -> string
--- The table, and which rungs beat the general head with an interval that excludes zero; or that none does; and why AP may fall where
--- log-loss gains.
+-- The table, and which rungs beat the general head with an interval that excludes zero; or that none does; and why MCC may fall
+-- where log-loss gains.
 function ladder.text(rows)
   local columns, cells = ladder.columns(rows)
   local lines, better = { tables.text { columns = columns, rows = cells } }, {}
@@ -160,8 +162,8 @@ function ladder.text(rows)
       .. "to gain by it: %d of %d persons, shown to lose: %d; the general head is kept for %d."):format(table.concat(better, ", "), least.name,
       least.difference.value, least.difference.low, least.difference.high, least.better, least.persons, least.worse, least.fall_back)
   end
-  lines[#lines + 1] = "Log-loss is the fair comparison: AP and MCC rank rows of different folds together, and a head's intercept leans away from "
-    .. "the very rows it left out."
+  lines[#lines + 1] = "Log-loss is the fair comparison: F1 and MCC cut rows of different folds at .5, and a head's intercept leans away from the "
+    .. "very rows it left out (AP ranks with one intercept for all folds of a person)."
   return table.concat(lines, "\n")
 end
 

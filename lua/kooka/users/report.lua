@@ -129,8 +129,11 @@ function report.report(result, opts)
   p.bootstrap = ("bootstrap percentile, %d resamples"):format(p.resamples)
   r.rows = judge { prob = result.prob, global = result.global, labels = result.labels, users = result.ids, nuser = #result.per,
     threshold = p.threshold, level = p.level, resamples = p.resamples, seed = p.seed }
+  local ranked = result.rank and judge { prob = result.rank, global = result.global, labels = result.labels, users = result.ids,
+    nuser = #result.per, threshold = p.threshold, level = p.level, resamples = p.resamples, seed = p.seed }
   for k, row in ipairs(r.rows) do
     local u = result.per[k]
+    if ranked then row.head.average_precision = ranked[k].head.average_precision end
     finish(row, u, p)
     if o.truth then compare_with_truth(row, u, result, o.truth, p) end
     r.counts[row.verdict] = r.counts[row.verdict] + 1
