@@ -166,9 +166,10 @@ local function judged_rows(d, min)
   return rows, persons
 end
 
---- personal.need(d, min)
--- Raises, before any work is done, when nobody in d has min rated texts or more.
-function personal.need(d, min)
+--- personal.need(d, min, rungs = "")
+-- Raises, before any work is done, when nobody in d has min rated texts or more, or when a rung is none.
+function personal.need(d, min, rungs)
+  rungs_of { rungs = rungs }
   local _, persons = judged_rows(d, min)
   if persons == 0 then error(("no person has %d rated texts or more (option min)"):format(min), 0) end
 end

@@ -55,7 +55,7 @@ return {
     personal.rungs(p.rungs)
     local d = first_rows(kooka.try(likes.read(p.data)), p.rows)
     run:data(p.data)
-    personal.need(d, p.min)
+    personal.need(d, p.min, p.rungs)
     if p.people > 0 then d = likes.first_people(d, p.people, p.min) end
     local told = ("Likes from %s (%s): %d ratings by %d persons of %d texts; a like is %s."):format(p.data, d.name, #d.labels,
       likes.count(d.users), #d.texts, d.positive)

@@ -180,6 +180,20 @@ function TestUsersFleet:test_the_command_plans_forecasts_and_compares()
   lu.assertStrContains(text, "ann (24 texts) and bob (24): energy distance")
 end
 
+function TestUsersFleet:test_rows_that_are_there_twice_are_said()
+  local data = self.folder .. "/twice.csv"
+  self:table_of(data, { "ann" })
+  local t = kooka.try(csv.read(data))
+  local rows = {}
+  for i = 1, t.n do rows[i] = { t.user[i], t.text[i], t.label[i] } end
+  rows[25], rows[26] = rows[1], { "ann", t.text[2], t.label[2] == "1" and "0" or "1" }
+  kooka.try(csv.write(data, { "user", "text", "label" }, rows))
+  local status, text = helper.run { "users", "add", self.folder .. "/h", "--model", MODEL, "--class", "bird", "--data", data, "--all" }
+  lu.assertEquals(status, 0)
+  lu.assertStrContains(text, "1 persons added or refreshed from 24 rows")
+  lu.assertStrContains(text, "2 rows are there twice for a person and were read once (1 of them have another label there: the first counts)")
+end
+
 function TestUsersFleet:test_the_command_says_what_is_wrong()
   local status, _, err = helper.run { "users", "add", "x" }
   lu.assertEquals(status, 2)

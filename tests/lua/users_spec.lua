@@ -140,6 +140,11 @@ function TestUsers:test_bad_input_is_refused_with_names()
   lu.assertErrorMsgContains("rows", users.fit, { labels = c.labels, users = { 1 }, features = c.features,
     offset = c.offset })
   lu.assertErrorMsgContains("lambda is -1", fit, c, { lambda = -1 })
+  local r = fit(c)
+  r.prob[12], r.prob[13] = nil, 0 / 0
+  lu.assertErrorMsgContains("users.report: 2 of 20 rows have no out-of-fold probability; the first is row 12, of person 2, who has 10 rows",
+    users.report, r)
+  lu.assertErrorMsgContains("heads without folds", users.report, fit(c, { folds = false, lambda = 1 }))
 end
 
 os.exit(lu.LuaUnit.run())

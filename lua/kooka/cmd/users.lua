@@ -127,21 +127,24 @@ local function load_model(o)
   return m
 end
 
--- Rows of persons with enough of them, none twice; the others by name.
+-- Rows of persons with enough of them, none twice; the others by name; how many were there twice, and how many of these with
+-- another label.
 local function enough(t, min)
-  local count, rows, few, seen, twice = {}, {}, {}, {}, 0
+  local count, rows, few, seen, twice, torn = {}, {}, {}, {}, 0, 0
   for _, u in ipairs(t.user) do count[u] = (count[u] or 0) + 1 end
   for i, u in ipairs(t.user) do
     local key = u .. "\0" .. t.text[i]
-    if seen[key] then twice = twice + 1
+    if seen[key] then
+      twice = twice + 1
+      torn = torn + (seen[key] ~= t.label[i] and 1 or 0)
     elseif count[u] >= min then rows[#rows + 1] = i end
-    seen[key] = true
+    seen[key] = seen[key] or t.label[i]
   end
   for u, n in pairs(count) do
     if n < min then few[#few + 1] = ("%s (%d)"):format(u, n) end
   end
   table.sort(few)
-  return rows, few, twice
+  return rows, few, twice, torn
 end
 
 local function select(list, rows)
@@ -182,7 +185,7 @@ local function add(words, o)
   local all
   all, message = labels_of(t, o.data)
   if not all then return failed(message) end
-  local rows, few, twice = enough(t, min)
+  local rows, few, twice, torn = enough(t, min)
   if #rows == 0 then return failed(("%s: nobody has %d rows or more"):format(o.data, min)) end
   local m
   m, message = load_model(o)
@@ -214,9 +217,12 @@ local function add(words, o)
   for _, p in ipairs(fl.people) do heads = heads + (p.use == "head" and 1 or 0) end
   local text = ("%s: %d persons added or refreshed from %d rows; now %d persons, %d with a head of their own"):format(words[1], #order, #rows,
     fl:size(), heads)
-  if twice > 0 then text = text .. ("\n%d rows are there twice for a person and were read once"):format(twice) end
+  if twice > 0 then
+    text = text .. ("\n%d rows are there twice for a person and were read once%s"):format(twice,
+      torn > 0 and (" (%d of them have another label there: the first counts)"):format(torn) or "")
+  end
   if #few > 0 then text = text .. ("\nfewer than %d rows: %s"):format(min, table.concat(few, ", ")) end
-  return answer(o, { persons = fl:size(), changed = order, heads = heads, too_few = core.json.array(few), twice = twice }, text)
+  return answer(o, { persons = fl:size(), changed = order, heads = heads, too_few = core.json.array(few), twice = twice, torn = torn }, text)
 end
 
 local function predict(words, o)

@@ -113,10 +113,25 @@ local function best_possible(rows)
   return sum
 end
 
+-- A row in no fold has no prediction to be judged by.
+local function check_prob(result)
+  local missing, first = 0, nil
+  for i = 1, #result.labels do
+    local p = result.prob[i]
+    if not (p and p >= 0 and p <= 1) then missing, first = missing + 1, first or i end
+  end
+  if not first then return end
+  local u = result.per[result.ids[first]]
+  error(("users.report: %d of %d rows have no out-of-fold probability; the first is row %d, of %s, who has %d rows"):format(missing,
+    #result.labels, first, tostring(u.user), u.n), 3)
+end
+
 --- report.report(result, opts) -> report: users.report
 function report.report(result, opts)
   opts = opts or {}
   check_options("users.report", opts, REPORT)
+  if not result.prob then error("users.report: heads without folds (folds = false) have no predictions to be judged by", 2) end
+  check_prob(result)
   local p = { level = opts.level or .95, resamples = opts.resamples or 300, seed = opts.seed or 1,
     threshold = opts.threshold or .5 }
   local o = { truth = opts.truth and as_list(opts.truth) }
