@@ -67,13 +67,14 @@ local function two_classes(p, d)
     d.labels[i] = y == best and 2 or 1
     d.count[d.labels[i]] = d.count[d.labels[i]] + 1
   end
+  local whose = p.user ~= "" and " of " .. p.user or ""
   if d.count[1] == 0 or d.count[2] == 0 then
-    error(("one class only: all %d rows are %s%s"):format(#d.labels, d.count[1] == 0 and "" or "not ", d.positive), 0)
+    error(("one class only: all %d rows%s are %s%s"):format(#d.labels, whose, d.count[1] == 0 and "" or "not ", d.positive), 0)
   end
   local few = math.min(d.count[1], d.count[2])
   if few < 2 then
-    error(("class %s has one row of %d: with that row held out there is nothing to learn it from; two are the least"):format(
-      d.count[2] == 1 and d.positive or "other than " .. d.positive, #d.labels), 0)
+    error(("class %s has one row of the %d%s: with that row held out there is nothing to learn it from; two are the least"):format(
+      d.count[2] == 1 and d.positive or "other than " .. d.positive, #d.labels, whose), 0)
   end
   d.others = #d.names == 2 and d.names[3 - best] or "all other classes"
 end

@@ -49,6 +49,8 @@ function TestEval:test_96_to_4_all_like_is_named_for_what_it_is()
   lu.assertNil(m.precision.value)
   lu.assertStrContains(m.precision.note, "nothing was predicted positive")
   lu.assertStrContains(info.warnings[1], "only 4 of 100")
+  for i = 1, 100 do prob[i] = .9 end
+  lu.assertAlmostEquals(eval.binary(prob, label, { resamples = 100, positive = 1 }).f1.value, .98, .0005)
 end
 
 function TestEval:test_one_class_gives_nil_with_a_reason_never_zero()

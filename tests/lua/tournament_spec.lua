@@ -411,11 +411,18 @@ function TestRecipe:test_ratings_of_one_person()
   for i = 1, 40 do
     lines[#lines + 1] = ("ann,i%d,word%d and word%d,%d"):format(i, i, i % 3, i % 8 == 0 and 0 or 1)
     lines[#lines + 1] = ("bob,i%d,word%d and word%d,%d"):format(i, i, i % 3, i % 2)
+    lines[#lines + 1] = ("cy,i%d,word%d and word%d,%d"):format(i, i, i % 3, i == 9 and 0 or 1)
+    lines[#lines + 1] = ("dan,i%d,word%d and word%d,1"):format(i, i, i % 3)
   end
   self:write("likes.csv", lines)
   local status, said, err = self:run("imbalance", "--data", "likes.csv", "--user", "ann", "--out", "one", table.unpack(SMALL))
   lu.assertEquals(status, 0, err)
   lu.assertStrContains(said, "40 rows, 5 of them no like")
+  for user, message in pairs { cy = "class no like has one row of the 40 of cy", dan = "one class only: all 40 rows of dan are like" } do
+    status, said, err = self:run("imbalance", "--data", "likes.csv", "--user", user, "--out", user, table.unpack(SMALL))
+    lu.assertEquals(status, 1, said)
+    lu.assertStrContains(err .. said, message)
+  end
   status, said, err = self:run("imbalance", "--data", "likes.csv", "--user", "eve", "--out", "two", table.unpack(SMALL))
   lu.assertEquals(status, 1, said)
   lu.assertStrContains(err .. said, 'nobody is called "eve"')
@@ -450,7 +457,7 @@ function TestRecipe:test_bad_input_is_named()
     lu.assertStrContains(said .. err, message)
   end
   fails("imbalance needs --data")
-  fails("class dislike has one row of 30: with that row held out", "--data", self:write("one.csv", texts_of(30, 1)), "--out", "a")
+  fails("class dislike has one row of the 30: with that row held out", "--data", self:write("one.csv", texts_of(30, 1)), "--out", "a")
   fails("class", "--data", self:write("none.csv", texts_of(30, 0)), "--out", "b")
   fails('there is no class "meh"; classes are dislike, like', "--data", self:write("two.csv", texts_of(30, 5)), "--positive", "meh", "--out", "c")
   fails('there is no strategy "magic"', "--data", "two.csv", "--strategies", "magic", "--out", "d")
