@@ -6,6 +6,7 @@ local core = require "kooka.core"
 local csv = require "kooka.data.csv"
 local eval = require "kooka.eval"
 local leaks = require "kooka.data.leaks"
+local likes = require "kooka.data.likes"
 local plot = require "kooka.plot"
 local split = require "kooka.data.split"
 local tables = require "kooka.table"
@@ -167,10 +168,13 @@ local function judged_rows(d, min)
 end
 
 --- personal.need(d, min, rungs = "")
--- Raises, before any work is done, when nobody in d has min rated texts or more, or when a rung is none.
+-- Raises, before any work is done, when nobody in d has min rated texts or more, when somebody of those rated a text twice, or
+-- when a rung is none.
 function personal.need(d, min, rungs)
   rungs_of { rungs = rungs }
-  local _, persons = judged_rows(d, min)
+  local rows, persons = judged_rows(d, min)
+  local twice = plan.twice(list_of(d.users, rows), list_of(d.items, rows))
+  if twice then error(twice, 0) end
   if persons == 0 then error(("no person has %d rated texts or more (option min)"):format(min), 0) end
 end
 
@@ -189,10 +193,11 @@ function personal.heads(run, tok, lm, d, p)
     local shares, labels = personal.shares(d)
     target = { labels = labels, shares = shares }
   end
-  run:say("%d persons with %d or more rated texts: %d ratings of %d texts; %d folds by text", persons, p.min, #d.judged, #d.texts, p.folds)
-  local items = list_of(d.text_of, d.judged)
+  local all = likes.count(d.users)
+  run:say("%d persons with %d or more rated texts: %d ratings of %d texts; %d folds by text%s", persons, p.min, #d.judged, #d.texts, p.folds,
+    all > persons and ("; %d persons with fewer (%d ratings) are not judged"):format(all - persons, #d.labels - #d.judged) or "")
   run:say("%s", plan.expect { labels = list_of(d.labels, d.judged), users = list_of(d.users, d.judged), holdout = 1 / p.folds,
-    folds = p.folds, items = items }.text)
+    folds = p.folds }.text)
   local folds, general = {}, {}
   for k, s in ipairs(split.kfold(target.labels, { k = p.folds, seed = p.seed, groups = leaks.keys(d.texts) })) do
     leaks.assert_none(s, d.texts)

@@ -27,7 +27,8 @@ local tournament = require "kooka.tournament"
 -- Ratings of persons as texts with a class each; the rows of a text stay on one side.
 local function ratings(p)
   local all = kooka.try(likes.read(p.data))
-  local d = { texts = {}, labels = {}, groups = {}, lines = {}, names = { "no like", "like" }, text_column = "text", label_column = all.positive }
+  local d = { texts = {}, labels = {}, groups = {}, lines = {}, names = { "no like", "like" }, text_column = "text", label_column = all.positive,
+    left_out = likes.left_out(all) }
   for i, y in ipairs(all.labels) do
     if p.user == "" or all.users[i] == p.user then
       local n = #d.labels + 1
@@ -269,8 +270,8 @@ local function run_recipe(p, run)
   local d = read(p)
   two_classes(p, d)
   run:data(p.data)
-  local first = ("%d rows, %d of them %s (%.1f %%), the others %s; text: %s."):format(#d.labels, d.count[2], d.positive,
-    100 * d.count[2] / #d.labels, d.others, d.text_column)
+  local first = ("%d rows, %d of them %s (%.1f %%), the others %s; text: %s%s."):format(#d.labels, d.count[2], d.positive,
+    100 * d.count[2] / #d.labels, d.others, d.text_column, d.left_out or "")
   run:say("%s: %s", p.data, first)
   local keys, k = folds_of(p, d)
   local expect = eval.expect { n = #d.labels, minority = math.min(d.count[1], d.count[2]), folds = k }

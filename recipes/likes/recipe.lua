@@ -57,8 +57,8 @@ return {
     run:data(p.data)
     personal.need(d, p.min, p.rungs)
     if p.people > 0 then d = likes.first_people(d, p.people, p.min) end
-    local told = ("Likes from %s (%s): %d ratings by %d persons of %d texts; a like is %s."):format(p.data, d.name, #d.labels,
-      likes.count(d.users), #d.texts, d.positive)
+    local told = ("Likes from %s (%s): %d ratings by %d persons of %d texts; a like is %s%s."):format(p.data, d.name, #d.labels,
+      likes.count(d.users), #d.texts, d.positive, likes.left_out(d))
     run:say("%s", told)
     run:say("The encoder's language model reads these %d texts without their labels and nothing else.", #d.texts)
     local tok = ulmfit.tokenizer(run, d.texts, { vocab = p.vocab })

@@ -307,4 +307,23 @@ function TestUsersLadder:test_one_number_with_two_texts_is_two_items()
   lu.assertEquals(d.items, { "1", "1/2", "1/2", "1" })
 end
 
+function TestUsersLadder:test_what_is_left_out_and_who_rated_twice_is_said()
+  local likes, personal = require "kooka.data.likes", require "kooka.personal"
+  local path = os.tmpname()
+  local function read(text)
+    kooka.try(kooka.sys.write_file(path, text))
+    return likes.read(path)
+  end
+  local d = kooka.try(read "session\ttweet_id\tvote\ttext\nann\t1\t5\tone\nann\t2\tn\ttwo\nann\t2\td\ttwo\nann\t3\tx\tthree\n")
+  lu.assertEquals(likes.left_out(d), "; 2 rows say nothing (skipped or odd) and are left out")
+  d = kooka.try(read "user,item,text,label\nann,1,one,1\nann,2,two,0\nann,1,one,0\n")
+  lu.assertEquals(likes.left_out(d), "")
+  lu.assertErrorMsgContains("ann rated 1 item more than once (1 first)", personal.need, d, 2)
+  lu.assertErrorMsgContains("no person has 4 rated texts", personal.need, d, 4)
+  lu.assertErrorMsgContains('there is no rung "fancy"; there are global, intercept', personal.need, d, 2, "map,fancy")
+  lu.assertStrContains(select(2, read "user,item,text,label\nann,1,one,1\n,2,two,0\n"), "row 2, column user: nothing stands there")
+  lu.assertStrContains(select(2, read "user,item,text,label\nann,1, ,1\n"), "row 1, column text: nothing stands there")
+  os.remove(path)
+end
+
 os.exit(lu.LuaUnit.run())

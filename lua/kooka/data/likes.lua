@@ -85,6 +85,9 @@ local function read_labels(path, delimiter, user_column, name, positive)
     if not YES[label] and not NO[label] then
       return nil, ("%s: row %d, column label: '%s', expected 1 or 0 (like or dislike)"):format(path, i, t.label[i]), "format"
     end
+    for _, column in ipairs { user_column, "text" } do
+      if not t[column][i]:find("%S") then return nil, ("%s: row %d, column %s: nothing stands there"):format(path, i, column), "format" end
+    end
     d.add(t[user_column][i], t.item[i], t.text[i], YES[label] or false)
   end
   return d
@@ -120,6 +123,14 @@ function likes.read(path)
   if #d.labels == 0 then return nil, path .. ": no row says who liked what", "format" end
   d.add = nil
   return d
+end
+
+--- likes.left_out(d) -> text
+-- "; 5502 rows say nothing (skipped or odd) and are left out", or the empty string.
+function likes.left_out(d)
+  if d.dropped == 0 then return "" end
+  return ("; %d %s nothing (skipped or odd) and %s left out"):format(d.dropped, d.dropped == 1 and "row says" or "rows say",
+    d.dropped == 1 and "is" or "are")
 end
 
 --- likes.count(users) -> number of different persons

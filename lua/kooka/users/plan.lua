@@ -28,9 +28,11 @@ local function rows_of(ids, nuser)
   return rows
 end
 
--- A person who rated one item twice would stand on both sides of a fold.
-local function check_items(items, rows, names)
-  for k, list in ipairs(rows) do
+--- plan.twice(users, items) -> text or nil
+-- What is wrong when a person rated an item more than once: then a fold would hold what another trains on. items: of each row.
+function plan.twice(users, items)
+  local ids, nuser, names = solver.index(users)
+  for k, list in ipairs(rows_of(ids, nuser)) do
     local seen, twice, first = {}, 0, nil
     for _, i in ipairs(list) do
       local item = items[i]
@@ -38,8 +40,8 @@ local function check_items(items, rows, names)
       seen[item] = true
     end
     if twice > 0 then
-      error(("users: %s rated %d items more than once (%s first): a fold must not hold what another trains on"):format(
-        tostring(names[k]), twice, tostring(first)), 3)
+      return ("%s rated %d %s more than once (%s first): a fold must not hold what another trains on"):format(tostring(names[k]),
+        twice, twice == 1 and "item" or "items", tostring(first))
     end
   end
 end
@@ -85,7 +87,8 @@ function plan.expect(o)
   local labels = labels_of("users.plan.expect", o.labels, users)
   local ids, nuser, names = solver.index(users)
   local rows = rows_of(ids, nuser)
-  if o.items then check_items(as_list(o.items), rows, names) end
+  local twice = o.items and plan.twice(users, as_list(o.items))
+  if twice then error("users.plan.expect: " .. twice, 2) end
   local p = { holdout = o.holdout or .3, folds = o.folds or 5, level = o.level or .95, auc = o.auc or .8 }
   local e = { rows = {}, counts = { persons = nuser, possible = 0, one_class = 0, too_few = 0 } }
   local c, none, width, wide = e.counts, 0, 0, 0
