@@ -167,11 +167,9 @@ local function judged_rows(d, min)
   return rows, persons
 end
 
---- personal.need(d, min, rungs = "")
--- Raises, before any work is done, when nobody in d has min rated texts or more, when somebody of those rated a text twice, or
--- when a rung is none.
-function personal.need(d, min, rungs)
-  rungs_of { rungs = rungs }
+--- personal.need(d, min)
+-- Raises, before any work is done, when nobody in d has min rated texts or more, or when somebody of those rated a text twice.
+function personal.need(d, min)
   local rows, persons = judged_rows(d, min)
   local twice = plan.twice(list_of(d.users, rows), list_of(d.items, rows))
   if twice then error(twice, 0) end

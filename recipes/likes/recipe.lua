@@ -52,10 +52,10 @@ return {
     lm_epochs = 1, epochs = 1, lm_batch = 8, resamples = 100 },
   run = function(p, run)
     p.seed = run.seed
-    personal.rungs(p.rungs)
+    personal.rungs(p.rungs)                 -- refuses an unknown one before the ratings are read
     local d = first_rows(kooka.try(likes.read(p.data)), p.rows)
     run:data(p.data)
-    personal.need(d, p.min, p.rungs)
+    personal.need(d, p.min)
     if p.people > 0 then d = likes.first_people(d, p.people, p.min) end
     local told = ("Likes from %s (%s): %d ratings by %d persons of %d texts; a like is %s%s."):format(p.data, d.name, #d.labels,
       likes.count(d.users), #d.texts, d.positive, likes.left_out(d))

@@ -170,7 +170,7 @@ end
 local function blank(o, job, general)
   local result = fit.fit { labels = o.labels, users = o.users, method = "global", offset = logits(general, job.text_of), folds = o.folds,
     seed = job.seed }
-  result.method, result.heads, result.fold, result.global, result.prob = job.method, nil, o.fold or result.fold, {}, {}
+  result.method, result.heads, result.rank, result.fold, result.global, result.prob = job.method, nil, nil, o.fold or result.fold, {}, {}
   for i, t in ipairs(job.text_of) do result.global[i], result.prob[i] = general[t], general[t] end
   return result
 end
