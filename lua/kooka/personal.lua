@@ -86,8 +86,8 @@ local FOLDS <const> = 5            -- of each person's rows, at random
 
 -- What more labels would bring: the learning curve over the rows `at` of fit, whose texts the general model has not read the labels of.
 local function forecast(fit, at, map)
-  local o = { features = fit.features:index_select(core.tensor(at, "int32")), labels = list_of(fit.labels, at), users = list_of(fit.users, at),
-    offset = list_of(fit.offset, at), lambda = map.lambda, lambda0 = map.lambda0, seed = fit.seed }
+  local o = { features = fit.features:index_select(core.tensor(at, "int32")), labels = list_of(fit.labels, at),
+    users = list_of(fit.users, at), offset = list_of(fit.offset, at), lambda = map.lambda, lambda0 = map.lambda0, seed = fit.seed }
   local ok, f = pcall(plan.forecast, o)
   if ok then return f.text end
   if core.sys.stopped() then error(f, 0) end

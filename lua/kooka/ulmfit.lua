@@ -158,9 +158,9 @@ end
 -- below), one-cycle; unfreeze = "gradual" trains one group more an epoch between the two. labels: class of each text, from 1
 -- (or shares: a list of class shares for each). scores: a number for each text too, false where it has none: then the model
 -- is a kooka.nn.multi_task (score_weight, range) and answers both. text_weights: how much each text counts in the loss of its
--- class (1: as usual). rows: texts to train on (repeats allowed: oversampling; default: all); valid_rows: texts to watch; fold: its number, for the records of epochs. callbacks as in
--- kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop,
--- decay, clip, batch, backwards.
+-- class (1: as usual). rows: texts to train on (repeats allowed: oversampling; default: all); valid_rows: texts to watch;
+-- fold: its number, for the records of epochs. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma, counts,
+-- tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",

@@ -198,8 +198,8 @@ local function fold(p, run, tok, d, s, k, lm)
     name = name, from = lm, texts = train.texts, labels = train.labels, shares = train.shares, text_weights = train.weights,
     scores = train.scores, score_weight = p.score_weight, rows = rows, valid_rows = s.valid, backwards = p.backwards, cell = p.cell,
     embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, decay = p.decay,
-    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze, seed = p.seed + k - 1, fold = k,
-    classes_names = { "no humour", "humour" },
+    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze,
+    seed = p.seed + k - 1, fold = k, classes_names = { "no humour", "humour" },
   })
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train) })
@@ -308,10 +308,10 @@ end
 local function blend_funniness(p, g)
   g.blend, g.test_blend = g.score, g.test_score
   if p.folds == 1 then return end
-  local function columns(score, prob, bayes)
-    local both = {}
-    for i, s in ipairs(score) do both[i] = s * prob[i] end
-    return { score, prob, bayes, both }
+  local function columns(funny, prob, bayes)
+    local product = {}
+    for i, s in ipairs(funny) do product[i] = s * prob[i] end
+    return { funny, prob, bayes, product }
   end
   g.blend, g.test_blend = scores.crossfit { columns = columns(g.score, g.prob, g.nbsvm), target = g.funny, folds = g.fold,
     test = columns(g.test_score, g.test, g.nbsvm_test), min = 0 }
@@ -364,7 +364,8 @@ local function finish_models(run, p, d, out, told)
           texts = #d.material.texts - #o.rows },
         scores = eval.binary(o.prob, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples }),
         use = "ranking and counting humorous tweets in Spanish", precision = kooka.precision(),
-        training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm_epochs, head_epochs = p.head_epochs, epochs = p.epochs, lr = p.lr, oversample = p.oversample } }
+        training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm_epochs, head_epochs = p.head_epochs, epochs = p.epochs,
+          lr = p.lr, oversample = p.oversample } }
       kooka.try(m:save(run.dir .. "/" .. folder))
       for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
     end

@@ -222,7 +222,8 @@ local function add(words, o)
       torn > 0 and (" (%d of them have another label there: the first counts)"):format(torn) or "")
   end
   if #few > 0 then text = text .. ("\nfewer than %d rows: %s"):format(min, table.concat(few, ", ")) end
-  return answer(o, { persons = fl:size(), changed = order, heads = heads, too_few = core.json.array(few), twice = twice, torn = torn }, text)
+  return answer(o, { persons = fl:size(), changed = order, heads = heads, too_few = core.json.array(few), twice = twice, torn = torn },
+    text)
 end
 
 local function predict(words, o)

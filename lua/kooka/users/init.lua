@@ -35,9 +35,9 @@ local users = {}
 -- chosen over all.
 -- A person whose rows are of one class keeps the general head.
 -- result: prob and global (P(class 2) of each row; prob out of fold), rank (prob with the intercepts of a person's folds
--- replaced by their mean: by it rows of different folds are ranked, for average precision), fold, lambda, lambda0, losses ({lambda, loss} of
--- the grid), heads {w [U,D] or nil, b list} to add to the general head, users (names), labels, ids, per (for each
--- person n, positives, lambda, message, rows).
+-- replaced by their mean: by it rows of different folds are ranked, for average precision), fold, lambda, lambda0, losses
+-- ({lambda, loss} of the grid), heads {w [U,D] or nil, b list} to add to the general head, users (names), labels, ids, per
+-- (for each person n, positives, lambda, message, rows).
 users.fit = fit.fit
 
 --- rungs: list of {name =, about =, features =, network =}, the methods in the order of the ladder
