@@ -82,10 +82,10 @@ static int sample_near(lua_State *L) {
     const char *sieve = kk_lua_opt_string(L, 5, "sieve", "auto");
     how |= kk_lua_opt_boolean(L, 5, "others", 0) ? KK_NEAR_OTHERS : 0;
     how |= kk_lua_opt_boolean(L, 5, "far", 0) ? KK_NEAR_FAR : 0;
-    how |= sieve[0] == 'f' ? KK_NEAR_FLOAT : sieve[0] == 'b' ? KK_NEAR_BYTES : 0;
+    how |= sieve[0] == 'f' ? KK_NEAR_FLOAT : sieve[0] == 'b' ? KK_NEAR_BYTES : sieve[0] == 'w' ? KK_NEAR_WORDS : 0;
     sums = kk_lua_opt_boolean(L, 5, "sums", 0);
   }
-  const kk_points q = sample_points(L, x, 2), data = sample_points(L, x, 3);
+  const kk_points q = sample_points(L, x, 2), data = lua_rawequal(L, 2, 3) ? q : sample_points(L, x, 3);
   luaL_argcheck(L, k >= 1 && k <= INT32_MAX, 4, "k must be 1 or more");
   double *square = sample_room(L, q.n, (size_t)k * sizeof *square);
   kk_tensor *index = sample_result(L, KK_I32, 2, q.n, k);
@@ -294,7 +294,7 @@ static const kk_reg sample_funcs[] = {
   {"near", sample_near, "near(x [N,D], query, data, k[, {others = false, far = false, sums = false, sieve = \"auto\"}]) -> index [M,K], "
    "distance [M,K]\nThe exact k nearest (far: farthest) rows by Euclidean distance, equal distances by position. query, data: rows of "
    "x as lists or\nint32 tensors, nil: all. index: int32, positions in data from 1. others: a row is no neighbour of itself. sums: the second "
-   "result is\na list of the summed distances. sieve: \"float\" or \"bytes\" forces how rows are sorted out before they are measured in "
+   "result is\na list of the summed distances. sieve: \"float\", \"words\" or \"bytes\" forces how rows are sorted out before they are measured in "
    "double; the\nanswer has the same bits. x must not hold NaN (sample.bad finds it). Raises when k is above the rows there are."},
   {"bad", sample_bad, "bad(x [N,D][, rows]) -> nothing, or position, column, value\nThe first number that is NaN or beyond 1e15 either way."},
   {"foreign", sample_foreign, "foreign(index [M,K], own [M], code [N]) -> int32 [M]\nHow many of the neighbours (positions in code) are of "

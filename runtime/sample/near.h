@@ -1,6 +1,6 @@
 /* near.h -- exact k nearest (or farthest) neighbours by Euclidean distance.
 **
-** Products in float32 or in eight bits only sieve: each gives every squared distance between two bounds that hold for
+** Products in float32, in sixteen or in eight bits only sieve: each gives every squared distance between two bounds that hold for
 ** sure, and what could be among the k is measured again in double from the points as given. So the answer is the exact
 ** one, ordered by distance and then by position, and has the same bits for any sieve, kernel, precision and thread count. */
 #ifndef KK_NEAR_H
@@ -23,8 +23,10 @@ static inline const kk_real *kk_point(const kk_points *p, int64_t i) { return p-
 enum {
   KK_NEAR_OTHERS = 1,      /* a row of x is no neighbour of itself (both sides lie in the same x)       */
   KK_NEAR_FAR = 2,         /* the k farthest, farthest first                                            */
-  KK_NEAR_FLOAT = 4,       /* sieve in kk_gemm's precision, whatever the processor has                  */
-  KK_NEAR_BYTES = 8,       /* sieve in eight bits, whatever the processor has; neither: what is faster  */
+  KK_NEAR_FLOAT = 4,       /* sieve in kk_gemm's precision, whatever the processor has; or              */
+  KK_NEAR_BYTES = 8,       /* in eight bits; or                                                         */
+  KK_NEAR_WORDS = 16,      /* in sixteen; none of them: what is fastest here                            */
+  KK_NEAR_GIVEN = KK_NEAR_FLOAT | KK_NEAR_BYTES | KK_NEAR_WORDS,
 };
 
 /* index [q.n,k]: positions in data, from 0; square [q.n,k]: squared distances, or NULL. 1 <= k <= data.n, less one

@@ -46,15 +46,15 @@ static void oracle(const kk_points *q, const kk_points *data, int64_t i, int64_t
   for (int64_t c = 0; c < k; c++) index[c] = all[c].at;
 }
 
-/* All of it, by both sieves; distances agree where sums in another order may swap what is all but equal. */
+/* All of it, by every sieve; distances agree where sums in another order may swap what is all but equal. */
 static void against_oracle(const kk_points *q, const kk_points *data, int64_t k, unsigned how, bool exact) {
   const size_t n = (size_t)(q->n * k);
   int32_t *index = kk_alloc(n * sizeof *index), *other = kk_alloc(n * sizeof *other), *want = kk_alloc((size_t)k * sizeof *want);
   double *square = kk_alloc(n * sizeof *square);
   pair *all = kk_alloc((size_t)data->n * sizeof *all);
-  for (int sieve = 0; sieve < 3; sieve++) {
-    const unsigned which = sieve == 0 ? 0 : sieve == 1 ? KK_NEAR_FLOAT : KK_NEAR_BYTES;
-    check_ok(kk_near(q, data, k, how | which, sieve ? other : index, square, &err), &err);
+  static const unsigned sieves[] = {0, KK_NEAR_FLOAT, KK_NEAR_BYTES, KK_NEAR_WORDS};
+  for (int sieve = 0; sieve < 4; sieve++) {
+    check_ok(kk_near(q, data, k, how | sieves[sieve], sieve ? other : index, square, &err), &err);
     if (sieve) assert_memory_equal(index, other, n * sizeof *index);
   }
   for (int64_t i = 0; i < q->n; i++) {
@@ -102,6 +102,23 @@ static void test_a_point_is_not_its_own_neighbour_and_rows_are_honoured(void **s
   kk_free(x, (size_t)(N * D) * sizeof *x);
 }
 
+/* Each product then serves two points: fewer of them than a segment, more than a block, and in another order. */
+static void test_points_among_themselves(void **state) {
+  static const int64_t sizes[] = {90, 800, 4200};
+  (void)state;
+  for (int s = 0; s < 3; s++) {
+    const int64_t n = sizes[s], d = 18;
+    kk_real *x = cloud(n, d, 20 + (uint64_t)s, 5, 0);
+    int64_t *rows = kk_alloc((size_t)n * sizeof *rows);
+    for (int64_t i = 0; i < n; i++) rows[i] = (11 * i + 3) % n;
+    const kk_points all = {x, d, n, NULL}, some = {x, d, n, rows};
+    against_oracle(&all, &all, 4, s ? KK_NEAR_FAR : 0, true);
+    against_oracle(&some, &some, 5, KK_NEAR_OTHERS, true);
+    kk_free(rows, (size_t)n * sizeof *rows);
+    kk_free(x, (size_t)(n * d) * sizeof *x);
+  }
+}
+
 static void test_equal_distances_go_by_position(void **state) {
   (void)state;
   enum { N = 5000, D = 16 };
@@ -111,6 +128,8 @@ static void test_equal_distances_go_by_position(void **state) {
   against_oracle(&q, &all, 8, KK_NEAR_FAR, true);
   for (int64_t i = 0; i < N * D; i++) x[i] = 3;
   against_oracle(&q, &all, 8, KK_NEAR_OTHERS, true);
+  const kk_points few = {x, D, 1200, NULL};
+  against_oracle(&few, &few, 8, KK_NEAR_OTHERS, true);
   kk_free(x, (size_t)(N * D) * sizeof *x);
 }
 
@@ -128,7 +147,7 @@ static void test_uneven_points(void **state) {
 
 static void test_same_bits_for_any_number_of_threads(void **state) {
   (void)state;
-  enum { N = 1500, D = 50, K = 6 };
+  enum { N = 5500, D = 50, K = 6 };
   kk_real *x = cloud(N, D, 8, 0, 0);
   const kk_points all = {x, D, N, NULL};
   static int32_t index[2][N * K];
@@ -186,6 +205,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_neighbours_are_those_of_a_full_sort),
     cmocka_unit_test(test_a_point_is_not_its_own_neighbour_and_rows_are_honoured),
+    cmocka_unit_test(test_points_among_themselves),
     cmocka_unit_test(test_equal_distances_go_by_position),
     cmocka_unit_test(test_uneven_points),
     cmocka_unit_test(test_same_bits_for_any_number_of_threads),
