@@ -205,6 +205,7 @@ static int sample_make(lua_State *L) {
   kk_draw *draw = sample_room(L, n, sizeof *draw);
   int64_t *a = sample_room(L, n, sizeof *a), *b = sample_room(L, n, sizeof *b);
   double *gap = sample_room(L, n, sizeof *gap);
+  int32_t *pairs = sample_room(L, m * k, sizeof *pairs), *order = sample_room(L, n, sizeof *order);
   kk_tensor *parents = sample_result(L, KK_I32, 2, n, 2);
   const uint64_t key = kk_stream_key(stream), half = kk_stream_key(stream);
   if (times) kk_synth_draw_times(key, times, m, k, draw);
@@ -217,7 +218,8 @@ static int sample_make(lua_State *L) {
     kk_i32_data(parents)[2 * i] = (int32_t)a[i] + 1;
     kk_i32_data(parents)[2 * i + 1] = (int32_t)b[i] + 1;
   }
-  kk_synth_between(kk_real_data(x), d, a, b, gap, n, to);
+  kk_synth_order(draw, k, n, m * k, pairs, order);
+  kk_synth_between(kk_real_data(x), d, a, b, gap, n, order, to);
   return 1;
 }
 
@@ -236,7 +238,7 @@ static int sample_between(lua_State *L) {
     lua_pop(L, 1);
   }
   kk_tensor *t = sample_result(L, KK_F32, 2, n, d);
-  kk_synth_between(kk_real_data(x), d, a, b, gap, n, kk_real_data(t));
+  kk_synth_between(kk_real_data(x), d, a, b, gap, n, NULL, kk_real_data(t));
   return 1;
 }
 

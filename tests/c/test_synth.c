@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/bulk.h"
+#include "base/mem.h"
 #include "base/pool.h"
 #include "sample/clean.h"
 #include "sample/synth.h"
@@ -24,11 +26,13 @@ static void test_a_row_lies_where_its_gap_says(void **state) {
   static int64_t a[N], b[N];
   static double gap[N];
   static kk_real made[2][N * D];
+  static int32_t order[N];
+  for (int64_t i = 0; i < N; i++) order[i] = (int32_t)(N - 1 - i);
   for (int64_t i = 0; i < N; i++) a[i] = (i * 3) % N, b[i] = (i * 7 + 1) % N, gap[i] = kk_random_uniform(4, (uint64_t)i);
   gap[0] = 0;
   for (int t = 0; t < 2; t++) {
     kk_pool_set_threads(t ? 4 : 1);
-    kk_synth_between(x, D, a, b, gap, N, made[t]);
+    kk_synth_between(x, D, a, b, gap, N, t ? order : NULL, made[t]);
   }
   kk_pool_set_threads(0);
   assert_memory_equal(made[0], made[1], sizeof made[0]);
@@ -61,6 +65,47 @@ static void test_draws_are_even_and_in_range(void **state) {
   for (int64_t i = 0, at = 0; i < M; i++)
     for (int64_t c = 0; c < times[i]; c++) assert_int_equal(draw[at++].base, i);
   for (uint64_t i = 0; i < 1000; i++) assert_true(kk_synth_half(5, (int64_t)i) >= 0 && kk_synth_half(5, (int64_t)i) < .5);
+}
+
+static void test_an_order_has_pairs_together(void **state) {
+  (void)state;
+  enum { M = 7, K = 5, DRAWS = 10000 };
+  static kk_draw draw[DRAWS];
+  static int32_t order[DRAWS];
+  static bool seen[DRAWS];
+  int32_t at[M * K];
+  kk_synth_draw(13, M, K, DRAWS, draw);
+  kk_synth_order(draw, K, DRAWS, M * K, at, order);
+  for (int64_t o = 0; o < DRAWS; o++) {
+    const kk_draw *now = draw + order[o], *last = o ? draw + order[o - 1] : now;
+    const int32_t pair = now->base * K + now->neighbour, before = last->base * K + last->neighbour;
+    assert_false(seen[order[o]]);
+    seen[order[o]] = true;
+    assert_true(before < pair || (before == pair && (o == 0 || order[o - 1] < order[o])));
+  }
+}
+
+/* More than KK_BULK_LEAST, with rows that are no whole number of lines: written past the caches, and the same. */
+static void test_large_results_are_those_of_small_ones(void **state) {
+  (void)state;
+  enum { WIDE = 1037, MANY = 8200, SOME = 300 };
+  const size_t size = (size_t)MANY * WIDE * sizeof(kk_real);
+  assert_true(size >= KK_BULK_LEAST);
+  kk_real *from = kk_alloc((size_t)N * WIDE * sizeof *from), *large = kk_alloc(size), *small = kk_alloc(size);
+  static int64_t a[MANY], b[MANY];
+  static double gap[MANY];
+  for (int64_t i = 0; i < N * WIDE; i++) from[i] = x[i % (N * D)];
+  for (int64_t i = 0; i < MANY; i++) a[i] = (i * 31) % N, b[i] = (i * 17 + 5) % N, gap[i] = kk_random_uniform(6, (uint64_t)i);
+  kk_synth_between(from, WIDE, a, b, gap, MANY, NULL, large);
+  for (int64_t i = 0; i < MANY; i += SOME)
+    kk_synth_between(from, WIDE, a + i, b + i, gap + i, i + SOME < MANY ? SOME : MANY - i, NULL, small + i * WIDE);
+  assert_memory_equal(large, small, size);
+  const kk_points p = {from, WIDE, MANY, a};
+  kk_synth_copy(&p, large);
+  for (int64_t i = 0; i < MANY; i++) assert_memory_equal(large + i * WIDE, from + a[i] * WIDE, WIDE * sizeof *from);
+  kk_free(from, (size_t)N * WIDE * sizeof *from);
+  kk_free(large, size);
+  kk_free(small, size);
 }
 
 static void test_shares_are_rounded_to_even(void **state) {
@@ -118,6 +163,7 @@ static void test_what_neighbours_say(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_row_lies_where_its_gap_says), cmocka_unit_test(test_draws_are_even_and_in_range),
+    cmocka_unit_test(test_an_order_has_pairs_together),   cmocka_unit_test(test_large_results_are_those_of_small_ones),
     cmocka_unit_test(test_shares_are_rounded_to_even),    cmocka_unit_test(test_noise_has_its_spread_and_copies_are_copies),
     cmocka_unit_test(test_what_neighbours_say),
   };
