@@ -258,6 +258,33 @@ static int sample_copy(lua_State *L) {
   return 0;
 }
 
+/* ---- lists as long as a data set: 1.3 ms for 100,000 elements, a loop of Lua 4 ms */
+static int sample_take(lua_State *L) {
+  lua_settop(L, 3);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  int64_t n = (int64_t)lua_rawlen(L, 1);
+  const int64_t *rows = lua_isnil(L, 2) ? NULL : kk_lua_checkrows(L, 2, INT32_MAX, &n);
+  const lua_Integer room = luaL_optinteger(L, 3, n);
+  lua_createtable(L, n <= room && room < INT32_MAX ? (int)room : 0, 0);
+  for (int64_t i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, rows ? rows[i] + 1 : i + 1);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int sample_append(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  const lua_Integer n = luaL_checkinteger(L, 2);
+  luaL_checkany(L, 3);
+  const lua_Integer from = (lua_Integer)lua_rawlen(L, 1);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_pushvalue(L, 3);
+    lua_rawseti(L, 1, from + i);
+  }
+  return 0;
+}
+
 static int sample_deviation(lua_State *L) {
   lua_settop(L, 2);
   kk_tensor *x = sample_matrix(L, 1);
@@ -314,6 +341,9 @@ static const kk_reg sample_funcs[] = {
    "to row b[i]."},
   {"room", sample_room_for, "room(n, d) -> float32 tensor [n,d]\nIts contents are undefined: to be filled by copy, make and shake."},
   {"copy", sample_copy, "copy(to, at, x, rows)\nWrites rows of x into the matrix to from row at on."},
+  {"take", sample_take, "take(list[, rows[, room]]) -> list\nElements rows (nil: all) of a list, as a list that has room for so many without growing. As "
+   "fast as a long list\nallows."},
+  {"append", sample_append, "append(list, n, value)\nn times value behind what the list has."},
   {"deviation", sample_deviation, "deviation(x [N,D][, rows]) -> list of D numbers\nStandard deviation of each column, divisor N."},
   {"shake", sample_shake, "shake(to, at, x, rows, scale, stream)\nWrites rows of x plus scale[column] times normal noise into the matrix to "
    "from row at on\n(Menardi and Torelli, Training and assessing classification rules with imbalanced data, DMKD 28, 2014)."},

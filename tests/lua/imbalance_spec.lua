@@ -210,7 +210,44 @@ function TestSplit.test_the_bits_do_not_depend_on_threads()
   lu.assertEquals(answers[1], answers[2])
 end
 
+function TestSplit.test_every_sieve_and_either_way_of_naming_the_same_rows_finds_the_same()
+  local x, rows = core.randn(900, 30, core.random("sieves", 1)):keep(), {}
+  for i = 1, 450 do rows[i] = 2 * i end
+  local index, distance = core.sample.near(x, rows, table.move(rows, 1, #rows, 1, {}), 4, { others = true })
+  for _, sieve in ipairs { "auto", "float", "words", "bytes" } do
+    local i, d = core.sample.near(x, rows, rows, 4, { others = true, sieve = sieve })
+    lu.assertEquals(i:tolist(), index:tolist())
+    lu.assertEquals(d:tolist(), distance:tolist())
+  end
+end
+
 TestCounts = {}
+
+function TestCounts.test_lists_are_taken_and_appended_to()
+  local from = { "a", false, 3, "d" }
+  local all, some = core.sample.take(from), core.sample.take(from, { 4, 2, 2 }, 10)
+  lu.assertEquals(all, from)
+  lu.assertFalse(rawequal(all, from))
+  lu.assertEquals(some, { "d", false, false })
+  core.sample.append(some, 2, false)
+  core.sample.append(some, 1, "e")
+  core.sample.append(some, 0, "f")
+  lu.assertEquals(some, { "d", false, false, false, false, "e" })
+  lu.assertErrorMsgContains("expected 1..", core.sample.take, from, { 0 })
+end
+
+function TestCounts.test_after_counts_the_labels_of_the_answer()
+  local x, y, s = lopsided()
+  for _, name in ipairs { "smote", "borderline_smote", "adasyn" } do
+    local r, counts = imbalance[name](s, y, quiet { x = x, to = { [2] = 30 } })
+    local n = { 0, 0, 0 }
+    for _, label in ipairs(r.labels) do n[label] = n[label] + 1 end
+    lu.assertEquals(counts.after, n)
+    lu.assertEquals(#r.rows, #r.labels)
+    lu.assertEquals(r.x:shape(1), #r.labels)
+    lu.assertEquals(table.move(r.train, 1, #r.train, 1, {}), table.move(s.train, 1, #s.train, 1, {}))
+  end
+end
 
 function TestCounts.test_counts_are_said_and_exact()
   local x, y, s = lopsided()

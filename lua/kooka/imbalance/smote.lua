@@ -57,16 +57,17 @@ end
 local function begin(t, want)
   local total = 0
   for _, y in ipairs(t.classes) do total = total + want[y] end
-  local a = { rows = table.move(t.rows, 1, #t.rows, 1, {}), labels = {}, x = core.sample.room(total, t.d), parents = {} }
-  local labels, all = a.labels, t.labels
-  for i, row in ipairs(t.rows) do labels[i] = all[row] end
-  core.sample.copy(a.x, 1, t.x, t.rows)
+  local rows = t.rows
+  local a = { rows = core.sample.take(rows, nil, total), labels = core.sample.take(t.labels, rows, total),
+    x = core.sample.room(total, t.d), parents = {}, made = {} }
+  core.sample.copy(a.x, 1, t.x, rows)
   return a
 end
 
 local function made(a, y, n, parents)
-  local rows, labels = a.rows, a.labels
-  for i = #rows + 1, #rows + n do rows[i], labels[i] = false, y end
+  core.sample.append(a.rows, n, false)
+  core.sample.append(a.labels, n, y)
+  a.made[y] = n
   if n > 0 then a.parents[#a.parents + 1] = parents end
 end
 

@@ -44,8 +44,9 @@ local function count_classes(t, allowed, who)
     known = {}
     for _, y in ipairs(allowed) do known[y] = true end
   end
-  local by_class, classes, labels, size = {}, {}, t.labels, {}
-  for i, row in ipairs(t.rows) do
+  local by_class, classes, rows, labels, size = {}, {}, t.rows, t.labels, {}
+  for i = 1, #rows do                      -- not ipairs, which calls a function for each of perhaps 100,000 rows
+    local row = rows[i]
     local y = labels[row]
     local mine = by_class[y]
     if not mine then
@@ -241,18 +242,30 @@ Resampled.__index = Resampled
 
 function Resampled:__tostring() return ("resampled rows (%s)"):format(tostring(self.counts)) end
 
---- t:answer{rows =, labels =, x =, parents =, removed = 0} -> resampled, counts
--- rows: source row of each, false where it was made. The training side of the new split holds the source rows.
-function Training:answer(a)
-  local after, real, n, rows = {}, {}, 0, a.rows
-  for _, y in ipairs(self.classes) do after[y] = 0 end
-  for i, y in ipairs(a.labels) do
+-- The rows of each class in the answer, and the source rows.
+local function count_answer(t, a)
+  local after, real, n, rows, labels = {}, {}, 0, a.rows, a.labels
+  if a.made then
+    for _, y in ipairs(t.classes) do after[y] = t.before[y] + (a.made[y] or 0) end
+    return after, core.sample.take(t.rows)
+  end
+  for _, y in ipairs(t.classes) do after[y] = 0 end
+  for i = 1, #labels do
+    local y, row = labels[i], rows[i]
     after[y] = after[y] + 1
-    if rows[i] then
+    if row then
       n = n + 1
-      real[n] = rows[i]
+      real[n] = row
     end
   end
+  return after, real
+end
+
+--- t:answer{rows =, labels =, x =, parents =, removed = 0, made =} -> resampled, counts
+-- rows: source row of each, false where it was made. The training side of the new split holds the source rows. made: how many
+-- were made of each class, where the answer is all training rows as they are and behind them those.
+function Training:answer(a)
+  local after, real = count_answer(self, a)
   for _, y in ipairs(self.classes) do
     if after[y] == 0 then self:note("class %s lost all it had (%s)", tostring(y), rows_text(self.before[y])) end
   end
