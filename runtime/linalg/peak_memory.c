@@ -45,31 +45,32 @@ kk_status kk_peak_triad(size_t bytes, int threads, int rounds, double *rate, kk_
   return have ? KK_OK : kk_fail(e, KK_ENOMEM, "machine.bandwidth: no memory for %zu bytes", bytes);
 }
 
-/* ---- reads. 8 vectors of 64 bytes a round: two loads a cycle, and adds enough under way to hide their latency. ---- */
+/* ---- reads. Two loads a cycle, and adds enough under way to hide their latency: 8 sums, each in a register of the
+** processor that runs the kernel. (Vectors of 64 bytes on AVX2 lie on the stack: on Zen 3 they read
+** 17 GB/s from L1 and L2 alike, those of 32 bytes 180 and 94.) ---- */
 
-enum { LANES = 16, VECTORS = 8, BLOCK = 4 * LANES * VECTORS };
+enum { SUMS = 8, BLOCK = 512 };
 
-typedef int32_t read_vec __attribute__((vector_size(4 * LANES)));
-
-#define READ_KERNEL(name) \
-  static int32_t name(const int32_t *p, int64_t blocks) { \
-    read_vec acc[VECTORS] = {{0}}; \
+#define READ_KERNEL(name, BYTES) \
+  static int32_t name(const char *p, int64_t blocks) { \
+    typedef int32_t vec __attribute__((vector_size(BYTES), may_alias)); \
+    vec acc[SUMS] = {{0}}; \
     int32_t sum = 0; \
     for (int64_t i = 0; i < blocks; i++) { \
-      const read_vec *v = (const read_vec *)(p + i * LANES * VECTORS); \
-      _Pragma("GCC unroll 8") for (int k = 0; k < VECTORS; k++) acc[k] ^= v[k]; \
+      const vec *v = (const vec *)(const void *)(p + i * BLOCK); \
+      _Pragma("GCC unroll 32") for (int k = 0; k < BLOCK / BYTES; k++) acc[k % SUMS] ^= v[k]; \
     } \
-    _Pragma("GCC unroll 8") for (int k = 0; k < VECTORS; k++) sum ^= acc[k][0]; \
+    _Pragma("GCC unroll 8") for (int k = 0; k < SUMS; k++) sum ^= acc[k][0]; \
     return sum; \
   }
 
-READ_KERNEL(read_portable)
+READ_KERNEL(read_portable, 16)
 #if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2"))) READ_KERNEL(read_avx2)
-__attribute__((target("avx512f"))) READ_KERNEL(read_avx512)
+__attribute__((target("avx2"))) READ_KERNEL(read_avx2, 32)
+__attribute__((target("avx512f"))) READ_KERNEL(read_avx512, 64)
 #endif
 
-typedef int32_t read_fn(const int32_t *p, int64_t blocks);
+typedef int32_t read_fn(const char *p, int64_t blocks);
 
 static read_fn *read_choose(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -85,7 +86,7 @@ typedef struct read_job { read_fn *run; const char *data; size_t bytes; int64_t 
 static void read_chunk(void *arg, int64_t begin, int64_t end) {
   read_job *j = arg;
   for (int64_t k = begin; k < end; k++) {
-    const int32_t *own = (const int32_t *)(j->data + (size_t)k * j->bytes);
+    const char *own = j->data + (size_t)k * j->bytes;
     int32_t sum = 0;
     for (int64_t t = 0; t < j->times; t++) {
       sum ^= j->run(own, (int64_t)(j->bytes / BLOCK));
