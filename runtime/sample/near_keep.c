@@ -104,6 +104,8 @@ static void keep_sort(kk_candidate *c, int32_t n) {
 
 /* Measured, equal distances may still be more than there is room for: the order decides among them. */
 void kk_keep_settle(const kk_keeping *j, int64_t point, kk_keep *s, kk_candidate *c, kk_real *scratch) {
+  keep_cut(j, s, c, scratch);
+  if (s->n <= j->k + j->k / 4) return;                /* bounds so tight that measuring now would not lower the limit */
   keep_exact(j, point, s, c, scratch);
   if (s->n <= j->k + (j->room - j->k) / 2) return;
   keep_sort(c, s->n);
