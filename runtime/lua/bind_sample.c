@@ -254,8 +254,8 @@ static int sample_copy(lua_State *L) {
   lua_settop(L, 4);
   kk_tensor *x = sample_matrix(L, 3);
   const kk_points p = sample_points(L, x, 4);
-  kk_synth_copy(&p, sample_target(L, 1, p.d, p.n, 2));
-  return 0;
+  lua_pushboolean(L, kk_synth_copy(&p, sample_target(L, 1, p.d, p.n, 2)));
+  return 1;
 }
 
 /* ---- lists as long as a data set: 1.3 ms for 100,000 elements, a loop of Lua 4 ms */
@@ -340,7 +340,7 @@ static const kk_reg sample_funcs[] = {
   {"between", sample_between, "between(x [N,D], a, b, gaps) -> tensor [n,D]\nRow a[i] of x plus gaps[i] (a list of numbers) times the difference "
    "to row b[i]."},
   {"room", sample_room_for, "room(n, d) -> float32 tensor [n,d]\nIts contents are undefined: to be filled by copy, make and shake."},
-  {"copy", sample_copy, "copy(to, at, x, rows)\nWrites rows of x into the matrix to from row at on."},
+  {"copy", sample_copy, "copy(to, at, x, rows) -> fine\nWrites rows of x into the matrix to from row at on. fine: whether sample.bad would find nothing in them."},
   {"take", sample_take, "take(list[, rows[, room]]) -> list\nElements rows (nil: all) of a list, as a list that has room for so many without growing. As "
    "fast as a long list\nallows."},
   {"append", sample_append, "append(list, n, value)\nn times value behind what the list has."},

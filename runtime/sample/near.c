@@ -507,6 +507,8 @@ KK_CLONES static bool near_fine(const kk_real *x, int64_t n) {
   return !bad;
 }
 
+bool kk_point_fine(const kk_real *x, int64_t n) { return near_fine(x, n); }
+
 static void near_bad_rows(void *arg, int64_t begin, int64_t end) {
   const near_bad *j = arg;
   j->first[begin / BAD_ROWS] = -1;

@@ -34,6 +34,8 @@ enum {
 kk_status kk_near(const kk_points *query, const kk_points *data, int64_t k, unsigned how, int32_t *index, double *square,
                   kk_err *e);
 
+/* Are n numbers so? */
+bool kk_point_fine(const kk_real *x, int64_t n);
 /* The first number that is not so: its point and column; false when there is none. */
 bool kk_points_bad(const kk_points *p, int64_t *point, int64_t *column);
 

@@ -2,6 +2,7 @@
 #include "sample/synth.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/bulk.h"
@@ -72,6 +73,7 @@ typedef struct synth_job {
   uint64_t key;
   kk_real *to;
   double *sd;
+  atomic_bool bad;
 } synth_job;
 
 KK_CLONES static void synth_row(const kk_real *a, const kk_real *b, double gap, int64_t d, kk_real *to) {
@@ -124,20 +126,30 @@ void kk_synth_between(const kk_real *x, int64_t d, const int64_t *a, const int64
   kk_pool_for(n, GRAIN, synth_large(n, d) ? synth_between_large : synth_between, &j);
 }
 
+static void synth_look(synth_job *j, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++)
+    if (!kk_point_fine(kk_point(j->p, i), j->d)) atomic_store_explicit(&j->bad, true, memory_order_relaxed);
+}
+
 static void synth_copy(void *arg, int64_t begin, int64_t end) {
-  const synth_job *j = arg;
+  synth_job *j = arg;
   for (int64_t i = begin; i < end; i++) memcpy(j->to + i * j->d, kk_point(j->p, i), (size_t)j->d * sizeof *j->to);
+  synth_look(j, begin, end);
 }
 
 static void synth_copy_large(void *arg, int64_t begin, int64_t end) {
-  const synth_job *j = arg;
-  for (int64_t i = begin; i < end; i++) kk_bulk_copy(j->to + i * j->d, kk_point(j->p, i), (size_t)j->d * sizeof *j->to);
+  synth_job *j = arg;
+  for (int64_t i = begin; i < end; i++) {
+    synth_look(j, i, i + 1);                                      /* which brings it near */
+    kk_bulk_copy(j->to + i * j->d, kk_point(j->p, i), (size_t)j->d * sizeof *j->to);
+  }
   kk_bulk_end();
 }
 
-void kk_synth_copy(const kk_points *p, kk_real *to) {
+bool kk_synth_copy(const kk_points *p, kk_real *to) {
   synth_job j = {.p = p, .d = p->d, .to = to};
   kk_pool_for(p->n, GRAIN, synth_large(p->n, p->d) ? synth_copy_large : synth_copy, &j);
+  return !j.bad;
 }
 
 static void synth_shake(void *arg, int64_t begin, int64_t end) {

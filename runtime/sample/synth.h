@@ -26,8 +26,8 @@ int64_t kk_synth_shares(const int32_t *foreign, int64_t m, int64_t n, int64_t *t
 ** as many from memory). */
 void kk_synth_between(const kk_real *x, int64_t d, const int64_t *a, const int64_t *b, const double *gap, int64_t n,
                       const int32_t *order, kk_real *to);
-/* to [p.n,d]: the points as they are. */
-void kk_synth_copy(const kk_points *p, kk_real *to);
+/* to [p.n,d]: the points as they are. Answers whether all are fine (near.h): a look at what is read anyway. */
+bool kk_synth_copy(const kk_points *p, kk_real *to);
 /* to [p.n,d]: the points plus scale[c] times standard normal numbers (the smoothed bootstrap). */
 void kk_synth_shake(const kk_points *p, const double *scale, uint64_t key, kk_real *to);
 /* sd [d]: standard deviation of the columns, divisor n; in double, two passes. */

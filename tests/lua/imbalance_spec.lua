@@ -396,6 +396,20 @@ function TestBad.test_bad_input_names_what_and_where()
   lu.assertErrorMsgContains("k is 80, expected 1..79", imbalance.neighbours, x, 80)
 end
 
+function TestBad.test_a_copy_says_whether_its_rows_are_fine()
+  for _, n in ipairs { 10, 90000 } do                 -- the second is written past the caches
+    local x, to = core.randn(n, 100, core.random("fine", 1)):keep(), core.sample.room(n, 100)
+    x:select(1, n - 1):narrow(1, 100, 1):fill_(0 / 0)
+    lu.assertFalse(core.sample.copy(to, 1, x))
+    lu.assertTrue(core.sample.copy(to, 1, x, { 1, n, 1 }))
+    x:select(1, n - 1):narrow(1, 100, 1):fill_(2e15)
+    lu.assertFalse(core.sample.copy(to, 1, x))
+    x:select(1, n - 1):narrow(1, 100, 1):fill_(1)
+    lu.assertTrue(core.sample.copy(to, 1, x))
+    lu.assertEquals(to:tolist()[n - 1], x:select(1, n - 1):tolist())
+  end
+end
+
 function TestBad.test_nan_outside_the_training_side_is_no_matter()
   local x, y, s = lopsided()
   local bad = x:clone()

@@ -109,7 +109,7 @@ end
 local COMBINED = { to = true, k = true, k_clean = true, vote = true, from = true, shrinkage = true, components = true }
 
 local function combined(who, rule, what, labels, options)
-  local t = training.open(who, what, labels, options, COMBINED, true)
+  local t = training.open(who, what, labels, options, COMBINED, "copied")
   local a, from = smote.rows(t), targets(t, "all")
   local goes = rule(t, a.x, nil, a.labels, from)
   local rows, kept, at, parents, first = {}, {}, {}, {}, #t.rows

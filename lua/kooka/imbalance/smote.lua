@@ -60,7 +60,7 @@ local function begin(t, want)
   local rows = t.rows
   local a = { rows = core.sample.take(rows, nil, total), labels = core.sample.take(t.labels, rows, total),
     x = core.sample.room(total, t.d), parents = {}, made = {} }
-  core.sample.copy(a.x, 1, t.x, rows)
+  if not core.sample.copy(a.x, 1, t.x, rows) then t:check_x(4) end
   return a
 end
 
@@ -115,8 +115,8 @@ end
 
 -- All smaller classes: rows between a row and one of its k nearest of the class. For the combinations too.
 local function smote_rows(t)
-  local k, want, space = t:whole_number("k", 5, 1), t:wanted(true), space_of(t)
-  local a = begin(t, want)
+  local k, want = t:whole_number("k", 5, 1), t:wanted(true)
+  local a, space = begin(t, want), space_of(t)
   for _, y in ipairs(t.classes) do
     local n, mine = want[y] - t.before[y], t:source(t.by_class[y])
     if n > 0 and #mine == 1 then
@@ -136,12 +136,12 @@ local OPTIONS = { to = true, k = true, shrinkage = true, components = true }
 -- uniform place between a row of the class and one of its k nearest rows of the class, both drawn uniformly.
 -- components: neighbours are sought, and steps taken, along so many principal components of the training rows only.
 function smote.over(what, labels, options)
-  local t = training.open("smote", what, labels, options, OPTIONS, true)
+  local t = training.open("smote", what, labels, options, OPTIONS, "copied")
   return t:answer(smote_rows(t))
 end
 
 --- rows(training) -> {rows =, labels =, x =, parents =}
--- SMOTE of an opened training side with its options, for what goes on from there.
+-- SMOTE of an opened training side (wants_x may be "copied") with its options, for what goes on from there.
 smote.rows = smote_rows
 
 ---- Borderline-SMOTE -----------------------------------------------------------------------------
@@ -166,10 +166,10 @@ end
 -- and a note says so.
 function smote.borderline(what, labels, options)
   local t = training.open("borderline_smote", what, labels, options, { to = true, k = true, m = true, kind = true, shrinkage = true,
-    components = true }, true)
+    components = true }, "copied")
   local kind, want = t.options.kind or 1, t:wanted(true)
   if kind ~= 1 and kind ~= 2 then error(("borderline_smote: kind is %s, expected 1 or 2"):format(tostring(kind)), 2) end
-  local k, space, a = t:whole_number("k", 5, 1), space_of(t), begin(t, want)
+  local k, a, space = t:whole_number("k", 5, 1), begin(t, want), space_of(t)
   local m = clipped(t, "m", t:whole_number("m", 10, 1), #t.rows - 1, "the training side")
   local code, number = t:codes()
   for _, y in ipairs(t.classes) do

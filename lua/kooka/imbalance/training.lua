@@ -71,6 +71,15 @@ local function count_classes(t, allowed, who)
   for _, y in ipairs(classes) do t.before[y] = #by_class[y] end
 end
 
+--- t:check_x([level])
+-- Raises where x has numbers in the training rows that cannot be measured.
+function Training:check_x(level)
+  local at, column, value = core.sample.bad(self.x, self.rows)
+  if not at then return end
+  error(("%s: x is %s in row %d, column %d: expected numbers between -1e15 and 1e15"):format(self.who, tostring(value),
+    self.rows[at], column), level or 2)
+end
+
 local function take_features(t, o, who, wanted)
   local x = o.x
   if x == nil then
@@ -82,17 +91,15 @@ local function take_features(t, o, who, wanted)
   local n, d = x:shape(1), x:shape(2)
   if n ~= #t.labels then error(("%s: x has %d rows but labels have %d"):format(who, n, #t.labels), 4) end
   if d < 1 then error(("%s: x has no columns"):format(who), 4) end
-  x = x:detach():to("float32"):contiguous()
-  local at, column, value = core.sample.bad(x, t.rows)
-  if at then
-    error(("%s: x is %s in row %d, column %d: expected numbers between -1e15 and 1e15"):format(who, tostring(value), t.rows[at], column), 4)
-  end
-  t.x, t.d = x, d
+  t.x, t.d = x:detach():to("float32"):contiguous(), d
+  if wanted ~= "copied" then t:check_x(5) end
 end
 
 --- open(who, split or training side, labels, options, known, wants_x) -> training
--- Checks everything that can be wrong with the input and raises, naming rows and counts. known: further options. Fields:
--- rows (source rows), labels, classes (sorted), by_class[label] = positions in rows, before[label], x, d, notes.
+-- Checks everything that can be wrong with the input and raises, naming rows and counts. known: further options.
+-- wants_x: true, or "copied" where the caller copies all training rows before anything else is done with them, and asks for
+-- check_x where that copy was not fine: x is read once. Fields: rows (source rows), labels, classes (sorted),
+-- by_class[label] = positions in rows, before[label], x, d, notes.
 function training.open(who, what, labels, options, known, wants_x)
   local o = options or {}
   local all = {}
