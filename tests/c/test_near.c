@@ -102,11 +102,11 @@ static void test_a_point_is_not_its_own_neighbour_and_rows_are_honoured(void **s
   kk_free(x, (size_t)(N * D) * sizeof *x);
 }
 
-/* Each product then serves two points: fewer of them than a segment, more than a block, and in another order. */
+/* Each product then serves two points: fewer of them than a segment, more than one, and in another order. */
 static void test_points_among_themselves(void **state) {
-  static const int64_t sizes[] = {90, 800, 4200};
+  static const int64_t sizes[] = {90, 800};
   (void)state;
-  for (int s = 0; s < 3; s++) {
+  for (int s = 0; s < 2; s++) {
     const int64_t n = sizes[s], d = 18;
     kk_real *x = cloud(n, d, 20 + (uint64_t)s, 5, 0);
     int64_t *rows = kk_alloc((size_t)n * sizeof *rows);
@@ -117,6 +117,26 @@ static void test_points_among_themselves(void **state) {
     kk_free(rows, (size_t)n * sizeof *rows);
     kk_free(x, (size_t)(n * d) * sizeof *x);
   }
+}
+
+/* More of them than a block: against the same points under another name, whose products serve one. */
+static void test_points_among_themselves_and_among_their_doubles(void **state) {
+  (void)state;
+  enum { N = 5000, D = 18, K = 5 };
+  static const unsigned hows[] = {KK_NEAR_FLOAT, KK_NEAR_BYTES, KK_NEAR_WORDS, KK_NEAR_WORDS | KK_NEAR_FAR};
+  static int64_t rows[N];
+  static int32_t index[2][N * K];
+  static double square[2][N * K];
+  kk_real *x = cloud(N, D, 23, 5, 0);
+  for (int64_t i = 0; i < N; i++) rows[i] = i;
+  const kk_points all = {x, D, N, NULL}, same = {x, D, N, rows};
+  for (size_t h = 0; h < sizeof hows / sizeof *hows; h++) {
+    check_ok(kk_near(&all, &all, K, KK_NEAR_OTHERS | hows[h], index[0], square[0], &err), &err);
+    check_ok(kk_near(&all, &same, K, KK_NEAR_OTHERS | hows[h], index[1], square[1], &err), &err);
+    assert_memory_equal(index[0], index[1], sizeof index[0]);
+    assert_memory_equal(square[0], square[1], sizeof square[0]);
+  }
+  kk_free(x, (size_t)(N * D) * sizeof *x);
 }
 
 static void test_equal_distances_go_by_position(void **state) {
@@ -206,6 +226,7 @@ int main(void) {
     cmocka_unit_test(test_neighbours_are_those_of_a_full_sort),
     cmocka_unit_test(test_a_point_is_not_its_own_neighbour_and_rows_are_honoured),
     cmocka_unit_test(test_points_among_themselves),
+    cmocka_unit_test(test_points_among_themselves_and_among_their_doubles),
     cmocka_unit_test(test_equal_distances_go_by_position),
     cmocka_unit_test(test_uneven_points),
     cmocka_unit_test(test_same_bits_for_any_number_of_threads),
