@@ -67,6 +67,25 @@ local function features(m, texts, components)
   return centred:matmul(vectors:narrow(2, width - components + 1, components):contiguous())
 end
 
+local PARAMS = {
+  rungs = { default = "", help = "rungs of the ladder to climb, with commas: intercept, firth, flic, components, ridge, prototypes, map, own; "
+    .. "and those that train the network for each person: token, biases, low-rank, everything, reptile. Empty: those of a closed form, "
+    .. "which take seconds, but own. all: every one; a rung that trains the network goes 5 times through each person's ratings for each "
+    .. "fold and epoch, token only once" },
+  rank = { default = 4, min = 1, max = 256, help = "rank of what the rung low-rank adds to each recurrent and input matrix" },
+  person_epochs = { default = 0, min = 0, max = 100,
+    help = "epochs of the rungs that train the network (0: what each has: 1; token and low-rank 2, biases 4)" },
+  person_lr = { default = 0, min = 0, max = 1, type = "number",
+    help = "their largest learning rate (0: what each has: .001; low-rank .002, biases .005)" },
+}
+
+--- personal.params(own) -> own
+-- The recipe's parameters with those of the ladder: rungs, rank, person_epochs, person_lr, where it has none of that name.
+function personal.params(own)
+  for name, param in pairs(PARAMS) do own[name] = own[name] or param end
+  return own
+end
+
 --- personal.rungs(text) -> names of closed forms, names of those that train the network
 -- The rungs that the option `rungs` asks for (kooka.users.rungs.choose); map and intercept are always among them. Raises for an unknown
 -- name, with those that there are: ask before any work is done.
@@ -128,11 +147,14 @@ local function fold_rows(d, p, m, s, k)
   return out
 end
 
+local function given(v) return v > 0 and v or nil end
+
 -- The same of a rung that trains the network: its predictions of the rows at `at`, and how many persons had nothing to train on.
 local function network_rows(d, p, m, s, at, method, label)
   local judged = d.judged
   local r = network.fit { model = m, texts = d.texts, text_of = list_of(d.text_of, judged), labels = list_of(d.labels, judged),
-    users = list_of(d.users, judged), folds = FOLDS, seed = p.seed, held = s.valid, method = method, rank = p.rank, label = label }
+    users = list_of(d.users, judged), folds = FOLDS, seed = p.seed, held = s.valid, method = method, rank = p.rank,
+    epochs = given(p.person_epochs), lr = given(p.person_lr), label = label }
   return { prob = list_of(r.prob, at), untrained = r.untrained }
 end
 
@@ -177,10 +199,10 @@ function personal.need(d, min)
 end
 
 --- personal.heads(run, tok, lm, d, p) -> {rung = result, ...}, general predictions
--- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds, min (rows a
--- person must have to be judged), components, rungs (as in personal.rungs), rank (of the rung low-rank), and the options of
--- ulmfit.classifier. Stages classifier-K, heads-K and, for each rung that trains the network, RUNG-K. results.map.forecast: the
--- learning curve in words (plan.forecast), over the held-out texts of the first fold.
+-- d: as from kooka.data.likes, and general = {labels=, shares=} for the general model (default: personal.shares(d)). p: folds,
+-- min (rows a person must have to be judged), components, those of personal.params, and the options of ulmfit.classifier.
+-- Stages classifier-K, heads-K and, for each rung that trains the network, RUNG-K. results.map.forecast: the learning curve in
+-- words (plan.forecast), over the held-out texts of the first fold.
 function personal.heads(run, tok, lm, d, p)
   personal.need(d, p.min)
   local closed, trained = personal.rungs(p.rungs)

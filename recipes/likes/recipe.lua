@@ -30,7 +30,7 @@ end
 return {
   name = "likes",
   about = "One head a person on real people's likes: for whom does it beat the general model?",
-  params = ulmfit.params({
+  params = personal.params(ulmfit.params({
     vocab = 6000, cell = "lstm", embed = 160, hidden = 320, layers = 2, lm_epochs = 4, lm_lr = 5e-3, lm_batch = 32,
     epochs = 2, lr = 2.5e-3, drop = .5, smoothing = 0, batch = 64
   }, {
@@ -40,16 +40,11 @@ return {
     rows = { default = 0, min = 0, help = "use the first so many ratings and their texts (0: all)" },
     folds = { default = 3, min = 2, max = 20, help = "folds by text" },
     components = { default = 32, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
-    rungs = { default = "", help = "rungs of the ladder to climb, with commas: intercept, firth, flic, components, ridge, prototypes, map, own; "
-      .. "and those that train the network for each person: token, biases, low-rank, everything, reptile. Empty: those of a closed form, "
-      .. "which take seconds, but own. all: every one; a rung that trains the network goes through each person's ratings 5 times a fold, "
-      .. "token only once" },
-    rank = { default = 4, min = 1, max = 256, help = "rank of what the rung low-rank adds to each recurrent and input matrix" },
     resamples = { default = 200, min = 100, max = 100000, help = "bootstrap resamples of a person's interval" },
-  }),
+  })),
   quick = { folds = 2, lm_epochs = 2, epochs = 1 },
-  smoke = { rungs = "all", rank = 2, rows = 1500, min = 8, people = 12, folds = 2, components = 8, vocab = 400, embed = 16, hidden = 24,
-    lm_epochs = 1, epochs = 1, lm_batch = 8, resamples = 100 },
+  smoke = { rungs = "all", rank = 2, person_epochs = 1, rows = 1500, min = 8, people = 12, folds = 2, components = 8, vocab = 400,
+    embed = 16, hidden = 24, lm_epochs = 1, epochs = 1, lm_batch = 8, resamples = 100 },
   run = function(p, run)
     p.seed = run.seed
     personal.rungs(p.rungs)                 -- refuses an unknown one before the ratings are read

@@ -166,7 +166,7 @@ end
 return {
   name = "road",
   about = "The whole road: collect over HTTP, language model, general classifier, one head a person, an honest report",
-  params = ulmfit.params({
+  params = personal.params(ulmfit.params({
     vocab = 1200, cell = "lstm", embed = 64, hidden = 128, layers = 2, lm_epochs = 4, lm_lr = 1e-2, lm_batch = 16,
     bptt = 35, epochs = 3, lr = 5e-3, drop = .3, smoothing = 0, batch = 32
   }, {
@@ -181,15 +181,15 @@ return {
     min = { default = 30, min = 4, help = "rated messages a person must have to be judged" },
     folds = { default = 3, min = 2, max = 20, help = "folds by message" },
     components = { default = 24, min = 0, max = 4096, help = "main directions of the encoder's states that a head sees (0: all)" },
-    rungs = { default = "", help = "rungs of the ladder to climb, with commas (empty: all): as for the recipe likes" },
     tune_epochs = { default = 1, min = 0, max = 100, help = "epochs of its fine-tuning on the rated messages" },
     resamples = { default = 300, min = 100, max = 100000, help = "bootstrap resamples of a person's interval" },
-  }),
+  })),
   quick = { users = 16, lm_epochs = 2, epochs = 2 },
   smoke = { users = 8, messages = 40, min = 20, folds = 2, components = 8, vocab = 300, embed = 16, hidden = 24, lm_epochs = 1, epochs = 1,
     resamples = 100 },
   run = function(p, run)
     p.seed = run.seed
+    personal.rungs(p.rungs)
     if p.data == "" and (p.source == "csv" or p.source == "archive") then
       error(("--source %s needs --data PATH"):format(p.source), 0)
     end

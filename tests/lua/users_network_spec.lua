@@ -196,6 +196,21 @@ function TestNetwork:test_the_label_of_a_row_says_nothing_about_its_own_predicti
   end
 end
 
+-- Without texts held out: two persons rated a text, one of them in the fold at hand.
+function TestNetwork:test_a_shared_network_passes_over_a_text_that_somebody_else_rated_in_another_fold()
+  local d, row, other = ratings({ "opposite", "agrees" }, 15), nil, nil
+  for i = 1, 15 do
+    for j = 16, 30 do
+      if d.text_of[i] == d.text_of[j] then row, other = i, j end
+    end
+  end
+  local fold = {}
+  for i = 1, 30 do fold[i] = i % 5 + 1 end
+  fold[row], fold[other] = 1, 2
+  local want, got = quick(d, "token", { fold = fold }), quick(flipped(d, { other }), "token", { fold = fold })
+  lu.assertEquals(got.prob[row], want.prob[row])
+end
+
 -- The rows of a person in a fold, all flipped: none of them moves.
 function TestNetwork:test_folds_are_those_of_the_other_rungs_and_are_left_out_whole()
   local d = ratings({ "opposite", "agrees" }, 15)
