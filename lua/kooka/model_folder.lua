@@ -4,6 +4,7 @@ local core = require "kooka.core"
 local calibrate = require "kooka.eval.calibrate"
 local card = require "kooka.card"
 local nn = require "kooka.nn"
+local settings = require "kooka.nn.settings"
 local tokenizer = require "kooka.text.tokenizer"
 local version = require "kooka.version"
 local words = require "kooka.text.words"
@@ -95,7 +96,7 @@ end
 
 local function read_network(dir, config)
   local made, network = pcall(function()
-    local n = nn[config.kind](config)
+    local n = nn[config.kind](settings.part(config.kind, config))      -- what a later version said besides is passed over
     return config.int8 and nn.quantize(n) or n
   end)
   if not made then return unreadable(dir .. "/config.json", "%s", plain(network)) end

@@ -285,7 +285,8 @@ end
 function TestHeads.test_every_head_comes_back_from_its_weights_and_can_be_quantized()
   local x = kooka.randint(1, 20, 5, 3, kooka.random("back", 1))
   for _, kind in ipairs { "classifier", "regressor", "ordinal", "multi_task" } do
-    local a, b = nn[kind](small { classes = 3, seed = 1 }):eval(), nn[kind](small { classes = 3, seed = 2 }):eval()
+    local classes = kind ~= "regressor" and 3 or nil
+    local a, b = nn[kind](small { classes = classes, seed = 1 }):eval(), nn[kind](small { classes = classes, seed = 2 }):eval()
     local was = a:outputs(x)
     b:load_state(a:state())
     local now, eight = b:outputs(x), nn.quantize(a):outputs(x)
@@ -324,6 +325,8 @@ function TestSources.test_targets_follow_their_documents()
     lu.assertEquals(#got, 4)
   end
   lu.assertErrorMsgContains("79 targets (y) for 80 documents", sources.classes, batches.buckets(c), kooka.ones(79, "int32"))
+  score[3] = 1 / 0
+  lu.assertErrorMsgContains("score 3 is inf, expected a finite number", sources.scores, batches.buckets(c), score)
   score[3] = "x"
   lu.assertErrorMsgContains("score 3 is a string", sources.scores, batches.buckets(c), score)
 end

@@ -231,4 +231,34 @@ function TestLearn:test_a_loss_that_is_no_number_names_epoch_and_step()
   lu.assertErrorMsgContains("at epoch 1, step 1 of 3", kooka.learn.learner.fit, { model = model, train = source, lr = .1, say = function() end })
 end
 
+TestSettings = {}
+
+local function refuses(message, kind, o) lu.assertErrorMsgContains(message, nn[kind], o) end
+
+function TestSettings.test_what_is_no_option_is_refused_and_the_nearest_one_named()
+  refuses("classifier has no option 'hiden' (options: alpha, ", "classifier", { vocab = 9, hiden = 7 })
+  refuses("; did you mean hidden?", "classifier", { vocab = 9, hiden = 7 })
+  refuses("regressor has no option 'smoothing'", "regressor", { vocab = 9, smoothing = .1 })
+  refuses("awd_lstm has no option 'head'", "awd_lstm", { vocab = 9, head = 7 })
+  refuses("language_model has no option 'head'", "language_model", { vocab = 9, head = 7 })
+end
+
+function TestSettings.test_sizes_and_probabilities_that_cannot_be()
+  for _, kind in ipairs { "language_model", "classifier", "regressor", "ordinal", "multi_task" } do
+    refuses(kind .. ": embed is 0, expected an integer from 1", kind, { vocab = 9, embed = 0, classes = kind == "ordinal" and 2 or nil })
+  end
+  refuses("vocab is missing (an integer from 1 to 2147483647)", "classifier", { embed = 8 })
+  refuses("vocab is 'a', expected an integer", "classifier", { vocab = "a" })
+  refuses("hidden is -3, expected an integer from 1", "language_model", { vocab = 9, hidden = -3 })
+  refuses("layers is 0, expected an integer from 1 to 64", "classifier", { vocab = 9, layers = 0 })
+  refuses("smoothing is 2, expected a number from 0 to 1", "classifier", { vocab = 9, smoothing = 2 })
+  refuses("weight_p is ", "classifier", { vocab = 9, weight_p = 0 / 0 })
+  refuses("drop = 3 times weight_p = 0.5 is 1.5, expected less than 1", "classifier", { vocab = 9, embed = 4, hidden = 4, embed_p = 0, input_p = 0,
+    hidden_p = 0, drop = 3 })
+  refuses("loss is 'mean', expected mse, huber or mae", "regressor", { vocab = 9, loss = "mean" })
+  refuses("loss is 'x', expected cumulative or coral", "ordinal", { vocab = 9, classes = 3, loss = "x" })
+  refuses("expected a table, got number", "classifier", 7)
+  refuses("vocab is missing", "classifier")
+end
+
 os.exit(lu.LuaUnit.run())

@@ -62,6 +62,9 @@ end
 -- Scores without nan, and 1 where there was one; nil where none is missing.
 local function mask(scores)
   local there = scores:eq(scores):where(1.0, 0.0)
+  for i, v in ipairs(scores:tolist()) do
+    if math.abs(v) == math.huge then error(("score %d is %s, expected a finite number"):format(i, v), 3) end
+  end
   if there:min():item() == 1 then return scores, nil end
   return scores:eq(scores):where(scores, 0.0):keep(), there:keep()
 end

@@ -1,9 +1,11 @@
 --- awd_lstm: the encoder of AWD-LSTM (Merity, Keskar & Socher 2018) with its five dropouts, as fastai has it; or of
 -- AWD-QRNN, the same with quasi-recurrent layers (Bradbury et al. 2017).
+local check = require "kooka.options"
 local core = require "kooka.core"
 local module = require "kooka.nn.module"
 local lstm = require "kooka.nn.lstm"
 local qrnn = require "kooka.nn.qrnn"
+local settings = require "kooka.nn.settings"
 
 local AwdLstm = module.class "awd_lstm"
 
@@ -22,25 +24,26 @@ local CELLS = {
 -- (window 2), across segments too, and weight_p drops from each layer's one matrix.
 -- The last layer is as wide as the embedding, so that the decoder can share its weights. drop multiplies every
 -- probability. embed_p drops whole word types, input_p and hidden_p share one mask over time, weight_p drops
--- recurrent weights once per sequence. padding: id whose embedding is zero (0: none).
+-- recurrent weights once per sequence. padding: id whose embedding is zero (0: none). Raises for an option that is none.
 local function awd_lstm(o)
+  check("awd_lstm", o, settings.encoder)
   local self = module.new(AwdLstm)
   local stream = o.stream or core.random("init", o.seed)
-  local drop = o.drop or 1
   local cell = CELLS[o.cell or "lstm"]
   if not cell then error(("awd_lstm: cell is '%s', expected lstm or qrnn"):format(tostring(o.cell)), 2) end
   self.config = { vocab = o.vocab, cell = o.cell or "lstm", embed = o.embed or 400, hidden = o.hidden or cell.hidden,
     layers = o.layers or cell.layers, padding = o.padding or 0 }
   local c = self.config
-  self.embed_p, self.input_p = drop * (o.embed_p or .02), drop * (o.input_p or .25)
-  self.hidden_p = drop * (o.hidden_p or .15)
+  local function p(name, default) return settings.dropout("awd_lstm", o, name, default) end
+  self.embed_p, self.input_p, self.hidden_p = p("embed_p", .02), p("input_p", .25), p("hidden_p", .15)
+  local weight_p = p("weight_p", .2)
   self:parameter("embedding", stream:fill_uniform(core.zeros(c.vocab, c.embed), -.1, .1))
   self.cells = {}
   for i = 1, c.layers do
     self.cells[i] = self:add("layer" .. i, cell.layer(i, {
       inputs = i == 1 and c.embed or c.hidden,
       hidden = i == c.layers and c.embed or c.hidden,
-      weight_drop = drop * (o.weight_p or .2),
+      weight_drop = weight_p,
       biases = o.biases,
       stream = stream,
     }))

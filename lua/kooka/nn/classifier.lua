@@ -1,7 +1,9 @@
 --- classifier: class probabilities of texts: encoder, concat pooling and a small head (kooka.nn.pooled).
 local core = require "kooka.core"
+local check = require "kooka.options"
 local class_loss = require "kooka.nn.class_loss"
 local pooled = require "kooka.nn.pooled"
+local settings = require "kooka.nn.settings"
 
 local Classifier = pooled.class "classifier"
 Classifier.stats = { "nll", "n", "hits" }
@@ -10,6 +12,7 @@ Classifier.stats = { "nll", "n", "hits" }
 -- loss: "cross_entropy", with label smoothing, or "focal" (gamma; Lin et al. 2017), both with class weights, a list. The
 -- other options are those of kooka.nn.pooled and, behind it, of the encoder.
 local function classifier(o)
+  check("classifier", o, settings.classifier)
   local self = pooled.new(Classifier, o, o.classes or 2)
   class_loss.configure(self, o)
   return self

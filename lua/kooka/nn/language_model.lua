@@ -1,9 +1,11 @@
 --- language_model: an encoder and a decoder that shares the embedding's weights (tied softmax with a bias).
+local check = require "kooka.options"
 local core = require "kooka.core"
 local module = require "kooka.nn.module"
 local awd_lstm = require "kooka.nn.awd_lstm"
 local adaptive_softmax = require "kooka.nn.adaptive_softmax"
 local sampled_softmax = require "kooka.nn.sampled_softmax"
+local settings = require "kooka.nn.settings"
 
 local LanguageModel = module.class "language_model"
 
@@ -19,8 +21,9 @@ local kinds = { full = true, adaptive = true, sampled = true }
 --   "sampled"   trains on samples = 8192 drawn words and the batch's targets (kooka.nn.sampled_softmax); in evaluation
 --               the full softmax, to which its weights belong
 local function language_model(o)
+  check("language_model", o, settings.language_model)
   local self = module.new(LanguageModel)
-  self.output_p = (o.drop or 1) * (o.output_p or .1)
+  self.output_p = settings.dropout("language_model", o, "output_p", .1)
   self.alpha, self.beta = o.alpha or 2, o.beta or 1
   self.softmax, self.samples = o.softmax or "full", o.samples or 8192
   self.penalty = o.penalty or "dropped"
@@ -30,7 +33,7 @@ local function language_model(o)
   if not kinds[self.softmax] then
     error(("language_model: softmax is %s, expected full, adaptive or sampled"):format(self.softmax), 2)
   end
-  self:add("encoder", awd_lstm(o))
+  self:add("encoder", awd_lstm(settings.part("encoder", o)))
   self:parameter("bias", core.zeros(o.vocab))
   if self.softmax == "adaptive" then
     self:add("adaptive", adaptive_softmax { inputs = self.encoder.config.embed, classes = o.vocab,

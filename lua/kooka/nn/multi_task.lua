@@ -1,7 +1,9 @@
 --- multi_task: a class and a score for each text from one head (humour and how funny), on kooka.nn.pooled.
+local check = require "kooka.options"
 local core = require "kooka.core"
 local class_loss = require "kooka.nn.class_loss"
 local pooled = require "kooka.nn.pooled"
+local settings = require "kooka.nn.settings"
 
 local MultiTask = pooled.class "multi_task"
 MultiTask.stats = { "nll", "n", "hits", "sse", "sae", "n_score" }
@@ -11,6 +13,7 @@ MultiTask.stats = { "nll", "n", "hits", "sse", "sae", "n_score" }
 -- classifier's (loss, smoothing, weights, gamma: kooka.nn.classifier) plus score_weight times the regressor's (score_loss, delta, range:
 -- kooka.nn.regressor) over the texts that have a score.
 local function multi_task(o)
+  check("multi_task", o, settings.multi_task)
   local range, classes = pooled.check_range("multi_task", o.range), o.classes or 2
   local self = pooled.new(MultiTask, o, classes + 1)
   self.classes, self.range, self.score_loss, self.delta = classes, range, o.score_loss or "mse", o.delta or 1

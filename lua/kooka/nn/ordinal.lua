@@ -1,6 +1,8 @@
 --- ordinal: ordered classes (stars, grades) of texts: one score and the thresholds between classes, on a head of kooka.nn.pooled.
+local check = require "kooka.options"
 local core = require "kooka.core"
 local pooled = require "kooka.nn.pooled"
+local settings = require "kooka.nn.settings"
 
 local Ordinal = pooled.class "ordinal"
 Ordinal.stats = { "nll", "n", "hits", "sse", "sae" }
@@ -13,8 +15,8 @@ local LEAST_GAP = 1e-3      -- thresholds never meet
 -- cross-entropies of class > k (Cao, Mirjalili & Raschka 2020; there the thresholds are free, here they keep their order).
 -- The other options are those of kooka.nn.pooled and of the encoder.
 local function ordinal(o)
-  local classes = math.tointeger(o.classes)
-  if not classes or classes < 2 then error(("ordinal: classes is %s, expected 2 or more"):format(tostring(o.classes)), 2) end
+  check("ordinal", o, settings.ordinal)
+  local classes = o.classes
   local self = pooled.new(Ordinal, o, 1)
   self.classes, self.loss_kind = classes, o.loss or "cumulative"
   local function logit(k) return math.log(k / (classes - k)) end

@@ -5,6 +5,7 @@ local module = require "kooka.nn.module"
 local awd_lstm = require "kooka.nn.awd_lstm"
 local batch_norm = require "kooka.nn.batch_norm"
 local linear = require "kooka.nn.linear"
+local settings = require "kooka.nn.settings"
 
 local pooled = {}
 local Pooled = {}
@@ -29,22 +30,19 @@ local function as_list(v) return type(v) == "table" and v or { v } end
 --   pooled. Without bptt a text is read and differentiated whole. fastai's are 72 and 1440. What a text gets does not
 --   depend on the others of its batch: in fastai 2.8.12 it does where the longest is no multiple of bptt (tests/golden/awd.py).
 --   alpha, beta = 0: activation penalties of the pooled states (fastai adds them with 2 and 1); padding counts as zeros.
+--   Raises for an option that the class does not have (kooka.nn.settings).
 function pooled.new(class, o, outputs)
   local self = module.new(class)
-  local drop, stream = o.drop or 1, o.stream or core.random("init", o.seed)
+  local stream = o.stream or core.random("init", o.seed)
   local e = { embed_p = .05, input_p = .4, hidden_p = .3, weight_p = .5, stream = stream }
-  for k, v in pairs(o) do e[k] = v end
+  for k, v in pairs(settings.part("encoder", o)) do e[k] = v end
   self.bptt, self.alpha, self.beta = o.bptt, o.alpha or 0, o.beta or 0
-  if o.bptt and (math.type(o.bptt) ~= "integer" or o.bptt < 1) then
-    error(("%s: bptt is %s, expected a whole number from 1"):format(class.__name, o.bptt), 3)
-  end
   self.max_len = o.bptt and (o.max_len or 20 * o.bptt)
-  if o.bptt and self.max_len < 1 then error(("%s: max_len is %s, expected 1 or more"):format(class.__name, o.max_len), 3) end
   self:add("encoder", awd_lstm(e))
   local widths, last_p = { 3 * self.encoder.config.embed }, as_list(o.last_p or .1)
   table.move(as_list(o.head or 50), 1, #as_list(o.head or 50), 2, widths)
   widths[#widths + 1] = outputs
-  self.head_p = { drop * (o.head_p or .4) }
+  self.head_p = { settings.dropout(class.__name, o, "head_p", .4) }
   for i = 1, #widths - 1 do
     self.head_p[i] = self.head_p[i] or last_p[i - 1] or last_p[#last_p]
     self:add("norm" .. i, batch_norm { features = widths[i] })

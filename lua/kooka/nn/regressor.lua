@@ -1,6 +1,8 @@
 --- regressor: one number for each text: encoder, concat pooling and a small head (kooka.nn.pooled).
+local check = require "kooka.options"
 local core = require "kooka.core"
 local pooled = require "kooka.nn.pooled"
+local settings = require "kooka.nn.settings"
 
 local Regressor = pooled.class "regressor"
 Regressor.stats = { "sse", "sae", "n" }
@@ -10,6 +12,7 @@ Regressor.stats = { "sse", "sae", "n" }
 -- only at infinity: a range a little wider than the scale learns faster); without it x itself. loss: "mse", "huber" (delta: where
 -- the square becomes a line) or "mae". The other options are those of kooka.nn.pooled and of the encoder.
 local function regressor(o)
+  check("regressor", o, settings.regressor)
   local range = pooled.check_range("regressor", o.range)
   local self = pooled.new(Regressor, o, 1)
   self.range, self.loss_kind, self.delta = range, o.loss or "mse", o.delta or 1
