@@ -130,7 +130,31 @@ end
 
 function TestFit:test_an_option_that_is_not_one_is_named()
   lu.assertErrorMsgContains("fit has no option 'epoch' (options: accumulate,", learner.fit, line_fit({ 8 }, { epoch = 3 }))
-  lu.assertErrorMsgContains("accumulate is 0", learner.fit, line_fit({ 8 }, { accumulate = 0 }))
+  local function refuses(message, more) lu.assertErrorMsgContains(message, learner.fit, line_fit({ 8 }, more)) end
+  refuses("accumulate is 0, expected an integer of 1 or more", { accumulate = 0 })
+  refuses("did you mean schedule?", { schedul = "constant" })
+  refuses("lr is 'x', expected a number of 0 or more or a table", { lr = "x" })
+  refuses("lr is -1, expected", { lr = -1 })
+  refuses("lr: the rate of group 2 is x, expected", { lr = { 1e-3, "x" } })
+  refuses("rates: 1 rates for 2 groups", { rates = { 1 } })
+  refuses("epochs is 1.5, expected an integer", { epochs = 1.5 })
+  refuses("pct is 2, expected a number from 0 to 1", { pct = 2 })
+  refuses("decay is 'a', expected", { decay = "a" })
+  refuses("clip is -1, expected", { clip = -1 })
+  refuses("lr is missing", { lr = false })
+  lu.assertErrorMsgContains("freeze_to: nil, expected 1..2", groups.freeze_to, line_fit({ 8 }).model)
+end
+
+function TestFit:test_a_callback_that_nothing_would_call_is_refused()
+  local function refuses(message, list) lu.assertErrorMsgContains(message, learner.fit, line_fit({ 8 }, { callbacks = list })) end
+  refuses("callbacks is a callback, expected a list of them", callbacks.early_stopping {})
+  refuses("callback 2 is without methods, expected a table with any of before_fit", { { after_fit = quiet }, { after_epok = quiet } })
+  refuses("callback 1 is a string", { "save_best" })
+  refuses("callback 1 is a function", { quiet })
+  lu.assertErrorMsgContains("csv_log: the path is nil", callbacks.csv_log)
+  lu.assertErrorMsgContains("jsonl_log: the path is 3", callbacks.jsonl_log, 3)
+  lu.assertErrorMsgContains("patience is 0, expected an integer of 1 or more", callbacks.early_stopping, { patience = 0 })
+  lu.assertErrorMsgContains("factor is 5, expected a number from 0 to 1", callbacks.reduce_on_plateau, { factor = 5 })
 end
 
 function TestFit:test_biases_are_spared_decay_when_asked()
@@ -150,6 +174,32 @@ function TestFit:test_what_is_not_finite_names_step_batch_and_layer()
   lu.assertStrContains(message, "at epoch 1, step 2 of 3")
   lu.assertStrContains(message, "the weights of bias are not finite (1 of 2 parameters)")
   lu.assertStrContains(message, "the batch has places 7, 2")
+end
+
+-- Of three batches that make one step, the second has a target that is no number.
+function TestFit:test_a_target_that_is_not_finite_is_named_with_its_row_and_batch()
+  local o = line_fit({ 4, 4, 4 }, { accumulate = 3 })
+  local loss = o.model.loss
+  o.model.loss = function(m, b) return loss(m, { x = b.x, y = b.score:reshape(-1, 1), n = b.n }) end
+  o.callbacks = { { before_step = function(_, fit)
+    for i, b in ipairs(fit.batches) do
+      b.score, b.rows = b.y:reshape(-1), kooka.tensor({ 10 * i + 1, 10 * i + 2, 10 * i + 3, 10 * i + 4 }, "int32")
+    end
+    fit.batches[2].score = kooka.tensor { 1, 2, 1 / 0, 3 }
+  end } }
+  local _, message = pcall(learner.fit, o)
+  lu.assertStrContains(message, "the score of row 23 is inf; the batch has rows 21, 22, 23, 24")
+  lu.assertNil(message:find("lower the rate", 1, true))
+end
+
+function TestFit:test_the_first_layer_that_answers_no_number_is_named()
+  local dir = helper.folder()
+  local o = small.classifier(dir)
+  o.callbacks = { { before_step = function(_, fit) fit.model.linear1.weight:fill_(3e38) end } }
+  local _, message = pcall(learner.fit, o)
+  lu.assertStrContains(message, "weights are finite; what norm2 (batch_norm) answers is not finite; the batch has rows ")
+  lu.assertStrContains(message, "lower the rate or clip")
+  sys.remove_tree(dir)
 end
 
 TestFreezing = {}

@@ -45,6 +45,24 @@ function TestSession:test_fits_follow_one_another()
   lu.assertErrorMsgContains("train is missing", learner.new, { model = l.model })
 end
 
+function TestSession:test_misuse_is_told_at_once()
+  local l = self.l
+  local function refuses(message, f, ...) lu.assertErrorMsgContains(message, f, ...) end
+  refuses("learner.new has no option 'vlid'", learner.new, { model = l.model, train = l.train, vlid = l.valid })
+  refuses("train is 5, expected a table", learner.new, { model = l.model, train = 5 })
+  refuses("lr = {low = ...} lacks high", l.fit, l, 1, { low = 1e-3 })
+  refuses("predict: expected a text, got a nil", l.predict, l)
+  refuses("predict_all: expected a source or a list of texts, got a string", l.predict_all, l, "a text")
+  refuses("top_losses: n is 0, expected an integer of 1 or more", l.top_losses, l, 0)
+  refuses("show_batch: n is a, expected", l.show_batch, l, "a")
+  refuses("low is 10, expected less than high, 1", l.lr_find, l, { low = 10, high = 1 })
+  refuses("steps is 'a', expected an integer", l.lr_find, l, { steps = "a" })
+  refuses("no suggestion 'valey'", l.lr_find, l, { suggest = { "valey" } })
+  lu.assertEquals(l:predict_all {}, {})
+  lu.assertEquals(#l:top_losses(), 10)
+  lu.assertEquals(#l.history, 0)
+end
+
 function TestSession:test_fine_tune_trains_the_head_alone_first()
   local l, seen = self.l, {}
   l:fine_tune(2, { lr = 1e-2, callbacks = { { before_epoch = function(_, fit) seen[#seen + 1] = #fit.opt.groups end } } })

@@ -28,6 +28,14 @@ local function lower_is_better(monitor)
   return false
 end
 
+local TEXT, SHARE = { "string" }, { "number", min = 0, max = 1 }
+
+-- Options of a callback that watches a field: its own and the common ones.
+local function watched(own)
+  own.monitor, own.mode, own.min_delta = TEXT, true, { "number", min = 0 }
+  return own
+end
+
 -- The common part: monitor, mode, min_delta; best so far and the epochs since then.
 local function watch(class, o, patience)
   local self = setmetatable({ monitor = o.monitor or "valid_loss", min_delta = o.min_delta or 0, patience = o.patience or patience },
@@ -82,7 +90,7 @@ local SaveBest = new {}
 -- say the value and the epoch.
 function callbacks.save_best(o)
   o = o or {}
-  check("save_best", o, { path = true, monitor = true, mode = true, min_delta = true, reload = true })
+  check("save_best", o, watched { path = TEXT, reload = { "boolean" } })
   local self = watch(SaveBest, o)
   self.path, self.reload = o.path, o.reload ~= false
   return self
@@ -134,7 +142,7 @@ local EarlyStopping = new {}
 -- Ends the fit when the field has not become better by more than min_delta for `patience` epochs.
 function callbacks.early_stopping(o)
   o = o or {}
-  check("early_stopping", o, { monitor = true, patience = true, min_delta = true, mode = true })
+  check("early_stopping", o, watched { patience = { "integer", min = 1 } })
   return watch(EarlyStopping, o, 3)
 end
 
@@ -153,7 +161,7 @@ local Plateau = new {}
 -- min_factor of the schedule's (fastai v2 divides by 10, v1 by 5).
 function callbacks.reduce_on_plateau(o)
   o = o or {}
-  check("reduce_on_plateau", o, { monitor = true, patience = true, factor = true, min_factor = true, min_delta = true, mode = true })
+  check("reduce_on_plateau", o, watched { patience = { "integer", min = 1 }, factor = SHARE, min_factor = SHARE })
   local self = watch(Plateau, o, 1)
   self.factor, self.min_factor = o.factor or .1, o.min_factor or 0
   return self
@@ -199,6 +207,10 @@ local function csv_cell(v)
   return text:find('[",\r\n]') and '"' .. text:gsub('"', '""') .. '"' or text
 end
 
+local function check_path(who, path)
+  if type(path) ~= "string" then error(("%s: the path is %s, expected a text"):format(who, tostring(path)), 3) end
+end
+
 local function write(path, lines)
   local ok, message = sys.write_file(path, table.concat(lines, "\n") .. "\n")
   if not ok then error(message, 0) end
@@ -207,6 +219,7 @@ end
 --- callbacks.csv_log(path) -> callback
 -- The history as a CSV file, a line an epoch, whole on the disk after each; a fit that goes on writes no line twice.
 function callbacks.csv_log(path)
+  check_path("csv_log", path)
   return { after_epoch = function(_, fit)
     local fields, lines = fields_of(fit.history), {}
     lines[1] = table.concat(fields, ",")
@@ -222,6 +235,7 @@ end
 --- callbacks.jsonl_log(path) -> callback
 -- The same as one JSON object a line; numbers that are not finite are texts.
 function callbacks.jsonl_log(path)
+  check_path("jsonl_log", path)
   return { after_epoch = function(_, fit)
     local lines = {}
     for i, record in ipairs(fit.history) do

@@ -13,8 +13,8 @@ end
 -- alone). Batch norm stays trainable everywhere, as in fastai (train_bn).
 function groups.freeze_to(model, n)
   local list = model:groups()
-  local first = n < 0 and #list + 1 + n or n
-  if math.type(n) ~= "integer" or first < 1 or first > #list then
+  local first = math.type(n) == "integer" and (n < 0 and #list + 1 + n or n) or 0
+  if first < 1 or first > #list then
     error(("freeze_to: %s, expected 1..%d or -%d..-1"):format(tostring(n), #list, #list), 2)
   end
   local always = always_trainable(model, {})
@@ -27,6 +27,15 @@ end
 --- groups.unfreeze(model) -> model
 -- Every group gets a gradient.
 function groups.unfreeze(model) return groups.freeze_to(model, 1) end
+
+local function check_rates(what, rates, n)
+  if #rates ~= n then error(("%s: %d rates for %d groups"):format(what, #rates, n), 0) end
+  for i, value in ipairs(rates) do
+    if type(value) ~= "number" or value ~= value or value < 0 then
+      error(("%s: the rate of group %d is %s, expected a number of 0 or more"):format(what, i, tostring(value)), 0)
+    end
+  end
+end
 
 -- Weights and the rest (biases, norms: one dimension) apart.
 local function split(params)
@@ -45,11 +54,11 @@ end
 function groups.build(list, o)
   local lr, share = o.lr, {}
   if type(lr) == "table" then
-    if #lr ~= #list then error(("lr: %d rates for %d groups"):format(#lr, #list), 0) end
+    check_rates("lr", lr, #list)
     lr = math.max(table.unpack(o.lr))
     for i, value in ipairs(o.lr) do share[i] = value / lr end
   end
-  if o.rates and #o.rates ~= #list then error(("rates: %d for %d groups"):format(#o.rates, #list), 0) end
+  if o.rates then check_rates("rates", o.rates, #list) end
   local out = {}
   for i, params in ipairs(list) do
     local rate = (share[i] or 1) * (o.rates and o.rates[i] or 1)

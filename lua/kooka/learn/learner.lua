@@ -86,10 +86,39 @@ local function steps_of(source, accumulate, epoch)
   return -(-source:steps(epoch) // accumulate)
 end
 
-local OPTIONS = {}
-for name in ([[model train valid groups rates lr epochs schedule pct div div_final moms momentum cut ratio cycles mult optimizer beta2 eps
-  nesterov since lambd alpha nonmono decay decay_bias clip accumulate label title fold say perplexity log callbacks checkpoint
-  checkpoint_minutes checkpoint_steps precision]]):gmatch("%S+") do OPTIONS[name] = true end
+local ANY, SHARE, WHOLE = { "number", min = 0 }, { "number", min = 0, max = 1 }, { "integer", min = 1 }
+local LIST, TEXT, YES, CALL = { "table" }, { "string" }, { "boolean" }, { "function" }
+
+--- learner.options: what learner.fit may be told, with types and ranges (kooka.options)
+learner.options = {
+  model = { "table", needed = true }, train = { "table", needed = true }, valid = LIST, groups = LIST, rates = LIST,
+  lr = { "number", "table", min = 0, needed = true }, epochs = { "integer", min = 0 },
+  schedule = { "string", "function" }, pct = SHARE, div = ANY, div_final = ANY, moms = LIST, momentum = SHARE, cut = SHARE, ratio = ANY,
+  cycles = WHOLE, mult = ANY, optimizer = { "string", "function" }, beta2 = SHARE, eps = ANY, nesterov = YES, since = { "integer", min = 0 },
+  lambd = ANY, alpha = ANY, nonmono = { "integer", "boolean", min = 0 }, decay = ANY, decay_bias = YES, clip = ANY, accumulate = WHOLE,
+  label = TEXT, title = TEXT, fold = true, say = CALL, perplexity = YES, log = CALL, callbacks = LIST, checkpoint = TEXT,
+  checkpoint_minutes = ANY, checkpoint_steps = WHOLE, precision = TEXT,
+}
+
+local METHODS = { "before_fit", "before_epoch", "before_step", "after_backward", "after_step", "after_epoch", "after_fit" }
+
+local function has_method(cb)
+  for _, method in ipairs(METHODS) do
+    if cb[method] then return true end
+  end
+  return false
+end
+
+-- A callback that nothing would ever call is a mistake: a single one instead of a list, or a misspelt method.
+local function check_callbacks(list)
+  if has_method(list) then error("fit: callbacks is a callback, expected a list of them", 3) end
+  for i, cb in ipairs(list) do
+    if type(cb) ~= "table" or not has_method(cb) then
+      error(("fit: callback %d is %s, expected a table with any of %s"):format(i, type(cb) == "table" and "without methods" or "a "
+        .. type(cb), table.concat(METHODS, ", ")), 3)
+    end
+  end
+end
 
 local Fit = {}
 Fit.__index = Fit
@@ -98,9 +127,6 @@ local function new_fit(o)
   local self = setmetatable({ options = o, model = o.model, label = o.label or "fit", epochs = o.epochs or 1, epoch = 0, step = 0,
     history = {}, say = o.say or print, callbacks = o.callbacks or {}, lr_factor = 1, checkpoint = o.checkpoint,
     accumulate = o.accumulate or 1 }, Fit)
-  if math.type(self.accumulate) ~= "integer" or self.accumulate < 1 then
-    error(("fit: accumulate is %s, expected a whole number of batches"):format(tostring(o.accumulate)), 0)
-  end
   local list, lr = groups.build(o.groups or o.model:groups(), o)
   self.steps = steps_of(o.train, self.accumulate)
   self.total = self.epochs * self.steps
@@ -165,13 +191,15 @@ end
 
 ---- a step, an epoch -------------------------------------------------------------------------------
 
+local function finite(x) return x == x and math.abs(x) ~= math.huge end
+
 local function not_finite(fit, bar, value, norm)
   bar:close()
-  local batch
-  for _, b in ipairs(fit.batches) do batch = batch or diagnose.batch(b) end
-  error(("%s: the loss is %s and the gradient's norm %s at epoch %d, step %d of %d (learning rate %.3g); %s; %slower the rate "
-    .. "or clip"):format(fit.label, value, norm, fit.epoch, fit.step, fit.steps, fit.lr, diagnose.model(fit.model),
-      batch and batch .. "; " or ""), 0)
+  local batch = fit.suspect or fit.batches[1]
+  local documents, targets = diagnose.batch(batch), diagnose.targets(batch)
+  error(("%s: the loss is %s and the gradient's norm %s at epoch %d, step %d of %d (learning rate %.3g); %s%s%s"):format(fit.label,
+    value, norm, fit.epoch, fit.step, fit.steps, fit.lr, targets or diagnose.model(fit.model, batch), documents and "; " .. documents or "",
+    targets and "" or "; lower the rate or clip"), 0)
 end
 
 -- Gradients of all batches of a step, each by its share of the items, so that they add up to the gradient of the mean over one
@@ -184,6 +212,7 @@ local function backward(fit, state, sums)
     local loss, vector, new = fit.model:loss(batch, state)
     local share = batch.n / items
     local mean = loss:item()
+    if not finite(mean) then fit.suspect = fit.suspect or batch end
     tape:backward(share == 1 and loss or loss * share)
     sums:add(vector, mean, batch.n)
     value = value + share * mean
@@ -213,9 +242,7 @@ local function run_step(fit, bar, state, sums)
   fit.loss, fit.state = value, new
   fit:call("after_backward")
   fit.norm = fit.opt:step(fit.lr, fit.momentum, fit.options.clip)
-  if value ~= value or math.abs(value) == math.huge or fit.norm ~= fit.norm or fit.norm == math.huge then
-    not_finite(fit, bar, value, fit.norm)
-  end
+  if not (finite(value) and finite(fit.norm)) then not_finite(fit, bar, value, fit.norm) end
   fit:call("after_step")
   return items, new
 end
@@ -316,9 +343,11 @@ end
 -- checkpoint: path of a file written behind each epoch, and inside one every checkpoint_minutes = 10 or checkpoint_steps;
 -- when it exists the fit goes on behind it, to the same bits as a fit that was never stopped. precision: "float32", "bf16",
 -- "bf16x3" or "auto" (kooka.precision) for this fit; default: the one in use. After Ctrl-C the fit ends at the next step and
--- raises "interrupted". A loss or gradient that is not finite raises with the step, the batch and the first bad parameter.
+-- raises "interrupted". A loss or gradient that is not finite raises with the step, the batch, and the target, the weights or the
+-- layer that it comes from.
 function learner.fit(o)
-  check_options("fit", o, OPTIONS)
+  check_options("fit", o, learner.options)
+  check_callbacks(o.callbacks or {})
   local _ <close> = hold_precision(o.precision, o.say or print)
   local fit = new_fit(o)
   fit:call("before_fit")

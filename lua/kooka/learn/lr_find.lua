@@ -5,7 +5,9 @@ local plot = require "kooka.plot"
 local schedule = require "kooka.learn.schedule"
 local suggest = require "kooka.learn.suggest"
 
-local OPTIONS = { low = true, high = true, steps = true, stop = true, suggest = true, svg = true, show = true, say = true, fit = true }
+local RATE, YES = { "number", min = 1e-30, max = 1e30 }, { "boolean" }
+local OPTIONS = { low = RATE, high = RATE, steps = { "integer", min = 1 }, stop = YES, suggest = { "table" }, svg = { "string" }, show = YES,
+  say = { "function" }, fit = { "table", needed = true } }
 local NAMES = { "valley", "steep", "slide", "minimum" }
 
 -- Copies of everything that training moves, and what puts them back.
@@ -88,6 +90,10 @@ return function(o)
   check("lr_find", o, OPTIONS)
   local learner = require "kooka.learn.learner"
   local low, high, steps = o.low or 1e-7, o.high or 10, math.max(6, o.steps or 100)
+  if low >= high then error(("lr_find: low is %g, expected less than high, %g"):format(low, high), 2) end
+  for _, name in ipairs(o.suggest or {}) do
+    if not suggest[name] then error(("lr_find: no suggestion '%s' (valley, steep, slide, minimum)"):format(tostring(name)), 2) end
+  end
   local r, best, smooth = { rates = {}, losses = {}, names = {}, points = {} }, math.huge, smoother(.98)
   local options = {}
   for k, v in pairs(o.fit) do options[k] = v end
@@ -108,7 +114,6 @@ return function(o)
   if not ok and message ~= r and not diverged then error(message, 0) end
   r.x, r.y = middle(r.rates, r.losses, steps)
   for _, name in ipairs(o.suggest or NAMES) do
-    if not suggest[name] then error(("lr_find: no suggestion '%s' (valley, steep, slide, minimum)"):format(tostring(name)), 2) end
     if #r.x > (name == "slide" and 15 or 1) then
       r[name], r.points[name] = suggest[name](r.x, r.y)
       r.names[#r.names + 1] = name

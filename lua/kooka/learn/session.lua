@@ -1,5 +1,6 @@
 --- session: a model with its data and settings, to train, look at and ask from the REPL: learner.new{...}.
 -- Everything goes through learner.fit, learner.validate and learner.predict; nothing is trained another way.
+local check_options = require "kooka.options"
 local groups = require "kooka.learn.groups"
 local learner = require "kooka.learn.learner"
 local schedule = require "kooka.learn.schedule"
@@ -8,7 +9,17 @@ local tables = require "kooka.table"
 local Session = {}
 Session.__index = Session
 
-local OWN = { model = true, train = true, valid = true, encode = true, texts = true, tokenizer = true, classes = true, say = true }
+local OWN = { model = { "table", needed = true }, train = { "table", needed = true }, valid = { "table" }, encode = { "function" },
+  texts = { "table" }, tokenizer = { "table" }, classes = { "table" }, say = { "function" } }
+
+-- Those, and what learner.fit may be told beforehand.
+local function known()
+  local out = {}
+  for name, rule in pairs(learner.options) do out[name] = rule end
+  for name, rule in pairs(OWN) do out[name] = rule end
+  out.lr = true
+  return out
+end
 
 --- session{model=, train=, valid=nil, encode=nil, texts=nil, tokenizer=nil, classes=nil, say=print, ...} -> learner object
 -- Reached as learner.new. train, valid: sources. encode(texts) -> source, n: what new texts become, for predict. texts: the
@@ -16,9 +27,7 @@ local OWN = { model = true, train = true, valid = true, encode = true, texts = t
 -- All other fields are options of learner.fit for every fit (decay, clip, moms, optimizer, callbacks, checkpoint, ...);
 -- with checkpoint = "x.safetensors" the fits of a script have x-1.safetensors, x-2.safetensors, ... in turn.
 local function session(o)
-  for _, name in ipairs { "model", "train" } do
-    if not o[name] then error(("learner.new: %s is missing"):format(name), 3) end
-  end
+  check_options("learner.new", o, known(), 4)
   local self = setmetatable({ options = {}, history = {}, fits = 0 }, Session)
   for k, v in pairs(o) do
     if OWN[k] then self[k] = v else self.options[k] = v end
@@ -29,6 +38,7 @@ end
 
 -- lr: a number, a list for the groups, or {low=, high=}: spread over them in equal ratios (low = nil: high/10 but for the last).
 local function rates_of(self, lr)
+  if type(lr) == "table" and lr.low and not lr.high then error("fit: lr = {low = ...} lacks high", 3) end
   if type(lr) == "table" and lr.high then return schedule.spread(#self.model:groups(), lr.low, lr.high) end
   return lr
 end
@@ -113,8 +123,12 @@ function Session:validate(source) return learner.validate(self.model, source_or_
 --- l:predict_all([source or texts]) -> list, in the order given
 -- What learner.predict answers for each document of a source, of `valid`, or of a list of texts (wants encode).
 function Session:predict_all(what)
+  if what ~= nil and type(what) ~= "table" then
+    error(("predict_all: expected a source or a list of texts, got a %s"):format(type(what)), 2)
+  end
   local source, n = what, nil
-  if type(what) == "table" and type(what[1]) == "string" then
+  if what and not what.epoch then
+    if #what == 0 then return {} end
     if not self.encode then error("predict_all: texts want encode(texts) -> source, n in learner.new", 2) end
     source, n = self.encode(what)
   end
@@ -137,6 +151,7 @@ end
 --- l:predict(text) -> class, probability, list of all[, score]; of a regressor: the score
 -- class: its name where `classes` are known, else its number from 1.
 function Session:predict(text)
+  if type(text) ~= "string" then error(("predict: expected a text, got a %s"):format(type(text)), 2) end
   local answer = self:predict_all({ text })[1]
   if type(answer) ~= "table" then return answer end
   local p = answer.prob or answer
@@ -193,12 +208,19 @@ local function judged(self, place, answer, y, soft, score)
   return r
 end
 
---- l:top_losses(n[, source]) -> list of {place=, loss=, actual=, predicted=, probability=, text=}
+local function some(who, n, default)
+  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then
+    error(("%s: n is %s, expected an integer of 1 or more"):format(who, tostring(n)), 3)
+  end
+  return n or default
+end
+
+--- l:top_losses([n = 10[, source]]) -> list of {place=, loss=, actual=, predicted=, probability=, text=}
 -- The n documents with the largest true loss, worst first (probability: of the actual class): -log p of the class, cross-entropy
 -- with the shares, or the squared error of a regressor's score; documents without a label (class 0) are passed over.
 -- tostring() is a table. A language model has no documents to rank.
 function Session:top_losses(n, source)
-  source = source_or_valid(self, source, "top_losses")
+  n, source = some("top_losses", n, 10), source_or_valid(self, source, "top_losses")
   local answers, list = self:predict_all(source), setmetatable({}, Losses)
   for _, batch in source:epoch(1) do
     local y, soft, score = targets_of(batch)
@@ -217,13 +239,14 @@ end
 --- l:show_batch([n = 5]) -> list of {text=, label=}
 -- Prints the first n rows of the first training batch as the model sees them (wants tokenizer), with their labels.
 function Session:show_batch(n)
+  n = some("show_batch", n, 5)
   if not self.tokenizer then error("show_batch: wants tokenizer in learner.new", 2) end
   local next_item = self.train:epoch(1)
   local _, batch = next_item()
   local columns, out, rows = batch.x:t():contiguous():tolist(), {}, {}
   local lens = batch.lens and batch.lens:tolist()
   local labels = batch.lens and (batch.y or batch.score) and (batch.y or batch.score):tolist()
-  for i = 1, math.min(n or 5, #columns) do
+  for i = 1, math.min(n, #columns) do
     local ids = lens and table.move(columns[i], 1, lens[i], 1, {}) or columns[i]
     local label = labels and (self.classes and self.classes[labels[i]] or labels[i])
     out[i] = { text = self.tokenizer:decode(ids), label = label }

@@ -1,33 +1,12 @@
 --- summary: what a model is made of: layers, output shapes, parameters, multiplications a token, memory of a step.
 local core = require "kooka.core"
+local listen = require "kooka.learn.listen"
 local tables = require "kooka.table"
 
--- The first tensor that a layer answers: its output.
+-- Of a layer's answer, where it is a tensor.
 local function shape_of(value)
   if type(value) == "userdata" and value.shape then return value:shape() end
   return nil
-end
-
--- While it runs, every module below `module` notes the shape of what it answers; answers what undoes it.
-local function listen(module, seen)
-  local undo = {}
-  local function wrap(m)
-    local forward = m.forward
-    local own = rawget(m, "forward")
-    if forward then
-      m.forward = function(self, ...)
-        local all = table.pack(forward(self, ...))
-        seen[m] = seen[m] or shape_of(all[1])
-        return table.unpack(all, 1, all.n)
-      end
-      undo[#undo + 1] = function() m.forward = own end
-    end
-    for _, child in ipairs(m.children) do wrap(child.module) end
-  end
-  wrap(module)
-  return function()
-    for _, f in ipairs(undo) do f() end
-  end
 end
 
 -- Multiplications and additions for one item of the output: two for each weight of a matrix. A table that is only looked up
@@ -92,7 +71,7 @@ return function(model, batch)
   local stream = core.op_stream()
   local seed, drawn = stream:state()
   model:eval()
-  local undo = listen(model, seen)
+  local undo = listen(model, function(m, _, answer) seen[m] = seen[m] or shape_of(answer) end)
   local live, step = core.sys.memory(), 0
   local ok, message = pcall(function()
     local tape <close> = core.tape()
