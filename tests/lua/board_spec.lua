@@ -22,6 +22,21 @@ end
 function TestLooks.test_the_haha_seeds_were_noise()
   -- 20 seeds, sd .0015, the best .0030 above the mean: 1.87 x .0015 = .0028 expected of noise
   lu.assertAlmostEquals(looks.expected_max(20) * .0015, .0028, 5e-5)
+  local values = { .8254 }
+  for i = 2, 20 do values[i] = .8224 - .003 / 19 end
+  local j = looks.judge { values = values, se = .006, pair_se = { .0015 * math.sqrt(2) }, n = 24000 }
+  lu.assertAlmostEquals(j.gain, .0030, 1e-9)
+  lu.assertTrue(j.gain > j.noise and j.within_noise)          -- above what chance gives on average is not above chance
+  lu.assertAlmostEquals(j.p, .334, 2e-3)
+end
+
+function TestLooks.test_the_chance_of_a_lead()
+  -- of two the lead above the mean is half their difference: P = 2 (1 - F(gain sqrt 2 / sd))
+  lu.assertAlmostEquals(looks.chance(2, 1.959964 / math.sqrt(2), 1), .05, 4e-3)
+  lu.assertAlmostEquals(looks.chance(10, 2, 1), .168, .01)        -- of 200,000 simulated boards of ten
+  lu.assertEquals(looks.chance(1, .5, 1), 1)
+  lu.assertEquals(looks.chance(5, 0, 1), 1)
+  lu.assertEquals(looks.chance(5, .1, 0), 0)
 end
 
 function TestLooks.test_the_budget_is_where_the_best_flatters_by_a_standard_error()

@@ -3,6 +3,8 @@
 -- expected largest of k standard normal draws and sd the chance of one entry that others do not share (kooka.eval's paired
 -- intervals say how large). That is for entries made without looking at the board; who follows its answers may fool himself faster
 -- (up to sqrt(k / n), Blum and Hardt 2015): a Ladder is for that.
+local core = require "kooka.core"
+
 local looks = {}
 
 local Z = 1.959964
@@ -45,6 +47,16 @@ function looks.budget(se, sd)
   return low
 end
 
+--- looks.chance(k, gain, sd) -> p
+-- How often the best of k equally good entries stands `gain` or more above the mean of all by chance: 1 - F(z)^k with
+-- z = gain / (sd sqrt(1 - 1/k)), the share that the mean takes out of a deviation allowed for (Grubbs 1950; exact to .004 for two).
+function looks.chance(k, gain, sd)
+  if k < 2 or gain <= 0 then return 1 end
+  if sd <= 0 then return 0 end
+  local z = gain / (sd * math.sqrt(1 - 1 / k))
+  return 1 - (1 - core.eval.f_tail(z * z, 1, 1e9) / 2) ^ k
+end
+
 --- looks.se(metric) -> number or nil
 -- The standard error that a 95 % interval stands for.
 function looks.se(m)
@@ -59,6 +71,7 @@ local function median(list)
 end
 
 local STALE = 10                  -- entries in a row without an improvement
+local ALPHA = .05                 -- a lead that chance gives more often is noise
 
 -- A Ladder tells nothing of what does not improve, so looks cost little; but it also shows when there is nothing left to see.
 local function judge_ladder(o, r)
@@ -76,9 +89,9 @@ end
 --- looks.judge{values, se, pair_se, n, lower, entries, since, ladder} -> {k, e, sd, noise, gain, within_noise, budget, spent, text, ...}
 -- values: scores of the different entries so far; se: standard error of the best one; pair_se: standard errors of differences
 -- between two entries, whose median over sqrt(2) is sd (without any, se over sqrt(2): half of the chance is taken to be shared, and
--- assumed says so); n: rows; lower: less is better. noise = e_k sd; gain: the best above the mean of all, as expected_max counts.
--- within_noise: gain <= noise. spent: k has reached the budget, or 10 entries and still within noise: another look no longer
--- means anything. ladder: only told scores are in values; then spent is 10 entries (since) without an improvement.
+-- assumed says so); n: rows; lower: less is better. noise = e_k sd; gain: the best above the mean of all, as expected_max counts;
+-- p: looks.chance of it; within_noise: p is .05 or more. spent: k has reached the budget, or 10 entries and still within noise:
+-- another look no longer means anything. ladder: only told scores are in values; then spent is 10 entries (since) without an improvement.
 function looks.judge(o)
   local k, se = #o.values, o.se or 0
   local pair = median(o.pair_se or {})
@@ -91,15 +104,16 @@ function looks.judge(o)
     if best == nil or (o.lower and v < best) or (not o.lower and v > best) then best = v end
   end
   r.noise, r.gain = r.e * sd, k > 0 and math.abs(best - sum / k) or 0
-  r.within_noise = k > 1 and r.gain <= r.noise
+  r.p = looks.chance(k, r.gain, sd)
+  r.within_noise = k > 1 and r.p >= ALPHA
   if o.ladder then return judge_ladder(o, r) end
   local used_up = k > 1 and k >= r.budget
   r.spent = used_up or k >= STALE and r.within_noise
   local lines = { ("%d different entr%s of about %d that %d rows can bear%s."):format(k, k == 1 and "y" or "ies", r.budget, o.n,
     r.assumed and " (a guess until two differ)" or "") }
   if k > 1 then
-    lines[2] = ("The best of %d equally good ones would stand %.4f above their mean by chance; here it stands %.4f above: %s."):format(
-      k, r.noise, r.gain, r.within_noise and "the order at the top is noise" or "more than noise")
+    lines[2] = ("The best of %d equally good ones would stand %.4f above their mean by chance; here it stands %.4f above (p = %.2g): %s.")
+      :format(k, r.noise, r.gain, r.p, r.within_noise and "the order at the top is noise" or "more than noise")
   end
   if r.spent then
     lines[#lines + 1] = ("Another look no longer means anything: %s. Seal a new hold-out."):format(used_up
