@@ -403,6 +403,17 @@ function Run:data(path, options)
   return before or entry
 end
 
+--- run:sources() -> list of {name, hash, about}
+-- What the run has read (run:data), in that order, as the card of a model takes it for `data` (kooka.card). about: its role, where
+-- that is not "data". hash of a folder: of the lines "name, tab, size, tab, SHA-256" of its files.
+function Run:sources()
+  local list = {}
+  for i, entry in ipairs(self.config.data) do
+    list[i] = { name = entry.path, hash = entry.sha256, about = entry.role ~= "data" and entry.role or nil }
+  end
+  return list
+end
+
 --- run:check()
 -- Raises "interrupted" after a Ctrl-C, so that loops in recipes end between two steps.
 function Run:check()

@@ -232,8 +232,10 @@ local function final(p, run, tok, d, lm, s, told)
   local m = classifier(p, run, tok, d, { name = "all-rows", from = lm, seed = p.seed })
   return run:stage("model", function()
     m.calibration = calibrate.fit(s.prob, s.labels, { fold = s.fold, groups = s.groups, seed = p.seed })
+    local data = run:sources()
+    data[1].texts, data[1].about = #d.labels, "classes: " .. table.concat(d.names, ", ")
     m.card = { name = "classes of " .. d.path:match("[^/]*$"), split = told, scores = s.shown,
-      data = { name = d.path, texts = #d.labels, about = "classes: " .. table.concat(d.names, ", ") },
+      data = data, precision = kooka.precision(),
       use = "texts like those of the table, in its language", training = ("%d epochs behind a language model's %d"):format(p.epochs, p.lm_epochs),
       limits = "scores and calibration are of models that saw fewer rows; other texts (another place, another time) score lower" }
     kooka.try(m:save(run.dir .. "/model/final"))

@@ -236,8 +236,10 @@ local function keep_model(run, p, d, tok, network, options, told, ours, rate)
   run:stage("model", function()
     local scores = {}
     for split, m in pairs(ours) do scores[split .. " perplexity of a token"] = m end
+    local data = run:sources()
+    data[1].texts, data[1].about = d.size.train.lines, d.told
     local card = { name = "language model of " .. (p.data:match("([^/]+)/*$") or p.data), split = told, scores = scores,
-      data = { name = p.data, texts = d.size.train.lines, about = d.told },
+      data = data,
       use = "texts like those it read: generation, perplexity, a start for a classifier",
       limits = "it continues texts in the manner of what it read and knows nothing of what is true", precision = kooka.precision(),
       training = { epochs = p.lm_epochs, optimizer = p.optimizer, lr = rate, batch = p.lm_batch, bptt = p.bptt, dropouts = p.dropouts,

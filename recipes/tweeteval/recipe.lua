@@ -312,7 +312,7 @@ local function finish_model(run, p, d, m, val)
   m.card = { name = "TweetEval: " .. d.name, language = "English", limits = LIMITS,
     split = "the benchmark's own: trained on train, scored on val",
     data = { name = "TweetEval, " .. d.name .. " (Barbieri et al. 2020)", texts = #d.train.texts,
-      terms = "those of the benchmark; not shipped",
+      terms = "those of the benchmark; not shipped", hash = run:sources()[1].hash,
       about = #d.parts > 1 and "stance: the target's name, a space, a colon and a space stand before each text" or nil },
     scores = { [METRIC[d.name][1]] = all[METRIC[d.name][2]], accuracy = all.accuracy, log_loss = all.log_loss },
     use = "ranking and counting English tweets by these classes", precision = kooka.precision(),

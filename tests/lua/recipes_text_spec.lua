@@ -191,7 +191,11 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   lu.assertEquals(model.config.classes_names, { "a bird", "rain", "so, why" })
   local texts = texts_of(15, 3, 2)
   for i, row in ipairs(model:predict(texts)) do lu.assertAlmostEquals(row[1], tonumber(said.data["prob_a bird"][i]), 1e-5) end
-  lu.assertStrContains(self:read "o/model/final/card.md", "| f1_macro | ")
+  local card = self:read "o/model/final/card.md"
+  lu.assertStrContains(card, "| f1_macro | ")
+  local config = self:json "o/config.json"
+  lu.assertStrContains(card, "| precision of the training | " .. config.precision .. " |")
+  for _, entry in ipairs(config.data) do lu.assertStrContains(card, "| sha256 | " .. entry.sha256 .. " |") end
   local report = self:read "o/report.html"
   lu.assertStrContains(report, "rows: what is true")
   self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/classify_oof.csv", "predictions/classify.csv" },

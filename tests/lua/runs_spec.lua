@@ -278,6 +278,8 @@ function TestList:test_sorting_by_metric_option_and_date_and_choosing()
   lu.assertEquals(order("--sort", "--shift", "--reverse"), { 3, .3, -.2 })
   lu.assertEquals(order("--sort", "f1_humor")[3], 3)             -- the best first
   lu.assertEquals(order("--sort", "log_loss")[3], 3)
+  local _, _, keys = self:kooka("runs", "list", "--sort", "nothing")
+  lu.assertEquals(select(2, keys:gsub(" seed,", "")), 1, keys)
   lu.assertEquals(order("--last", "1"), { -.2 })
   lu.assertEquals(order("--recipe", "other"), {})
   lu.assertEquals(#order("--status", "done"), 3)

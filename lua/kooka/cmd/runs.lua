@@ -115,10 +115,8 @@ local function sort_key(all, key)
   elseif known[option] then
     return function(c) return (c.params or {})[option] end, false
   end
-  local names = sorted_keys(known)
-  for name in pairs(FIELDS) do names[#names + 1] = name end
-  table.sort(names)
-  return nil, names
+  for name in pairs(FIELDS) do known[name] = "field" end
+  return nil, sorted_keys(known)
 end
 
 -- Those without a value come last; equal ones stay in the order of time.
@@ -252,7 +250,7 @@ local function show(words, o)
     { "started", config.started }, { "time", config.seconds and progress.duration(config.seconds) or "" },
     { "seed", tostring(config.seed) }, { "threads", tostring(config.threads) }, { "precision", config.precision },
     { "kooka", config.version and config.version.kooka }, { "machine", config.machine and config.machine.cpu },
-    { "kernels", environment.kernel }, { "blas", environment.blas or config.version and config.version.blas },
+    { "kernels", environment.kernel }, { "blas", environment.blas or config.version and config.version.blas or "not used" },
     { "git", code_text(config.git) },
   }
   for i, r in ipairs(config.resumed or {}) do
