@@ -76,6 +76,7 @@ function TestFit:test_a_checkpoint_that_cannot_be_read_is_an_error()
   local ok, message = pcall(learner.fit, o)
   lu.assertFalse(ok)
   lu.assertStrContains(message, o.checkpoint)
+  lu.assertStrContains(message, "no whole one is left: remove " .. o.checkpoint .. "* and this fit begins anew")
 end
 
 TestRuns = {}

@@ -141,7 +141,9 @@ local function newest(path, say)
       wrong = (wrong and wrong .. "; " or "checkpoint ") .. why
     end
   end
-  if wrong then error(wrong, 0) end               -- there, but not readable: starting anew would hide that
+  if wrong then                                   -- there, but not readable: starting anew would hide that
+    error(("%s; no whole one is left: remove %s* and this fit begins anew"):format(wrong, path), 0)
+  end
   return nil
 end
 
