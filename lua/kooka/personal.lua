@@ -147,7 +147,8 @@ local function fold_rows(d, p, m, s, k)
   return out
 end
 
-local function given(v) return v > 0 and v or nil end
+-- A run of before these options were there has none of them.
+local function given(v) return (v or 0) > 0 and v or nil end
 
 -- The same of a rung that trains the network: its predictions of the rows at `at`, and how many persons had nothing to train on.
 local function network_rows(d, p, m, s, at, method, label)

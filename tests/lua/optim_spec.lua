@@ -241,6 +241,19 @@ function TestRows:test_a_checkpoint_in_the_middle_goes_on_to_the_same_bits()
   end
 end
 
+function TestRows:test_reset_makes_an_optimizer_of_no_steps()
+  for _, rule in ipairs { "adam", "sgd" } do
+    local want = train(rule, RULES[rule])
+    local table, weight, opt = train(rule, RULES[rule], nil, 100)
+    table:copy_(kooka.random("table", 1):fill_uniform(kooka.zeros(V, E), -1, 1))
+    weight:copy_(kooka.random("weight", 1):fill_uniform(kooka.zeros(1, E), -1, 1))
+    train(rule, nil, nil, 1, table, weight, opt:reset())
+    lu.assertEquals(bits(table), bits(want), rule)
+  end
+  local averaged = optim.asgd({ { kooka.zeros(2):param() } }, {})
+  lu.assertErrorMsgContains("asgd does not forget", averaged.reset, averaged)
+end
+
 function TestRows:test_a_table_outlives_its_optimizer()
   local function stopped(read)
     local table, _, opt = train("adam", { decay = .1 })
