@@ -178,6 +178,18 @@ function TestNetwork:test_ctrl_c_ends_it_with_the_weights_put_back()
   end
 end
 
+function TestNetwork:test_quasi_recurrent_layers_and_heads_without_biases_are_trained_too()
+  local d = ratings({ "opposite", "agrees" }, 15)
+  local net = nn.classifier { cell = "qrnn", vocab = d.model.tokenizer:size(), padding = d.model.tokenizer.pad, embed = 12, hidden = 16,
+    layers = 2, head = 8, head_bias = false, seed = 2 }
+  local m = model.new { network = net, tokenizer = d.model.tokenizer, config = d.model.config }
+  local before = weights(m)
+  for _, method in ipairs { "low-rank", "biases", "everything" } do
+    lu.assertNotEquals(quick(d, method, { model = m }).prob, quick(d, method, { model = m, epochs = 0 }).prob, method)
+    lu.assertEquals(changed(before, weights(m)), {}, method)
+  end
+end
+
 ---- what is never read --------------------------------------------------------------------------------
 
 local function flipped(d, rows)
