@@ -3,11 +3,13 @@
 -- Data: a folder with haha_2019_train.csv (id,text,is_humor,...) and haha_2019_test.csv (id,text). Not shipped: bring your copy.
 -- Method: SentencePiece BPE -> AWD-LSTM language model on Spanish texts of your own (--texts), then on the training texts ->
 -- classifier with concat pooling (Howard & Ruder 2018; Farzin, Czapla & Howard 2019), random oversampling of the smaller
--- class inside the training side only, on wish. --lm RUN takes the tokenizer and language model of an earlier run.
--- Every score stands beside the majority class and NB-SVM (Wang & Manning 2012) on the very same rows; the cut that F1 needs is
--- chosen on the other folds. The predictions are those of both stacked where there are folds. Funniness (task 2) comes from the
--- same network.
+-- class inside the training side only, on wish. Classes are shares of votes; --votes brings more texts that were voted on.
+-- --lm RUN takes the tokenizer and language model of an earlier run.
+-- Every score stands beside the majority class, NB-SVM (Wang & Manning 2012) and logistic regression on characters, on the very
+-- same rows; the cut that F1 needs is chosen on the other folds. The predictions are those of all stacked where there are folds.
+-- Funniness (task 2) comes from the same network.
 local kooka = require "kooka"
+local characters = require "kooka.baseline.characters"
 local csv = require "kooka.data.csv"
 local ensemble = require "kooka.ensemble"
 local eval = require "kooka.eval"
@@ -28,6 +30,7 @@ local ulmfit = require "kooka.ulmfit"
 local votes_of = require "kooka.data.votes"
 
 local FUNNY = 2                            -- class labels count from 1: 1 no humour, 2 humour
+local BASELINES = { { name = "nbsvm", title = "NB-SVM", fit = nbsvm.fit }, { name = "characters", title = "characters", fit = characters.fit } }
 local SURE = 3                             -- votes that it takes to know how funny a text from outside is
 
 local function of(list, rows)
@@ -202,11 +205,15 @@ local function fold(p, run, tok, d, s, k, lm)
     seed = p.seed + k - 1, fold = k, classes_names = { "no humour", "humour" },
   })
   return run:stage("predict-" .. k, function()
-    local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train) })
-    local prob, score = split_answers(m:predict(of(d.texts, s.valid)))
-    local test, test_score = split_answers(m:predict(d.test))
-    return { rows = s.valid, prob = prob, score = score, test = test, test_score = test_score,
-      nbsvm = kooka.try(bayes:predict(of(d.texts, s.valid))), nbsvm_test = kooka.try(bayes:predict(d.test)) }
+    local held = of(d.texts, s.valid)
+    local out = { rows = s.valid }
+    out.prob, out.score = split_answers(m:predict(held))
+    out.test, out.test_score = split_answers(m:predict(d.test))
+    for _, b in ipairs(BASELINES) do
+      local baseline = kooka.try(b.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train) })
+      out[b.name], out[b.name .. "_test"] = kooka.try(baseline:predict(held)), kooka.try(baseline:predict(d.test))
+    end
+    return out
   end)
 end
 
@@ -218,14 +225,19 @@ end
 
 -- What the folds answered, row by row in the order of the folds; answers for the test texts are the mean of the folds'.
 local function gather(d, out)
-  local g = { row = {}, fold = {}, prob = {}, nbsvm = {}, score = {}, label = {}, funny = {}, test = {}, test_score = {}, nbsvm_test = {} }
+  local g = { row = {}, fold = {}, label = {}, funny = {} }
+  local held, test = { "prob", "score" }, { "test", "test_score" }
+  for _, b in ipairs(BASELINES) do held[#held + 1], test[#test + 1] = b.name, b.name .. "_test" end
+  for _, list in ipairs { held, test } do
+    for _, name in ipairs(list) do g[name] = {} end
+  end
   for k, o in ipairs(out) do
     for i, row in ipairs(o.rows) do
       local at = #g.row + 1
-      g.row[at], g.fold[at], g.prob[at], g.nbsvm[at], g.score[at] = row, k, o.prob[i], o.nbsvm[i], o.score[i]
-      g.label[at], g.funny[at] = d.labels[row], d.scores[row]
+      g.row[at], g.fold[at], g.label[at], g.funny[at] = row, k, d.labels[row], d.scores[row]
+      for _, name in ipairs(held) do g[name][at] = o[name][i] end
     end
-    for _, name in ipairs { "test", "test_score", "nbsvm_test" } do
+    for _, name in ipairs(test) do
       for i, x in ipairs(o[name]) do g[name][i] = (g[name][i] or 0) + x / #out end
     end
   end
@@ -268,15 +280,17 @@ local function judged(p, g, prob)
   return { prob = prob, cuts = cuts, cut = cut, told = told, metrics = out }
 end
 
-local function both(g)
-  local members = { { name = "ULMFiT", prob = g.prob, test = g.test }, { name = "NB-SVM", prob = g.nbsvm, test = g.nbsvm_test } }
+local function stacked(g)
+  local members = { { name = "ULMFiT", prob = g.prob, test = g.test } }
+  for j, b in ipairs(BASELINES) do members[j + 1] = { name = b.title, prob = g[b.name], test = g[b.name .. "_test"] } end
   return ensemble.combine { members = members, labels = g.label, folds = g.fold, method = "stack", nonnegative = true, resamples = 0 }
 end
 
 local function score(run, p, g)
-  local models = { { "", "ULMFiT", judged(p, g, g.prob) }, { "nbsvm_", "NB-SVM", judged(p, g, g.nbsvm) } }
-  local stack = p.folds > 1 and both(g) or nil
-  if stack then models[3] = { "stack_", "both, stacked", judged(p, g, stack.prob) } end
+  local models = { { "", "ULMFiT", judged(p, g, g.prob) } }
+  for j, b in ipairs(BASELINES) do models[j + 1] = { b.name .. "_", b.title, judged(p, g, g[b.name]) } end
+  local stack = p.folds > 1 and stacked(g) or nil
+  if stack then models[#models + 1] = { "stack_", "all, stacked", judged(p, g, stack.prob) } end
   local columns, rows = { "metric" }, {}
   for j, m in ipairs(models) do columns[j + 1] = m[2] end
   columns[#columns + 1] = "majority"
@@ -293,34 +307,36 @@ local function score(run, p, g)
   end
   run:say("%s", tables.text { columns = columns, rows = rows })
   local lines = { ("F1, precision, recall, accuracy and MCC of ULMFiT %s."):format(models[1][3].told) }
-  for j = 1, #models - 1 do
-    local a, b = models[j == 1 and 1 or 3], models[j == 1 and 2 or 1]
-    lines[j] = (j == 1 and lines[1] .. " " or "") .. eval.paired(threshold.centre(a[3].prob, a[3].cuts),
-      threshold.centre(b[3].prob, b[3].cuts), g.label, { positive = FUNNY, seed = p.seed, resamples = p.resamples, metric = "f1",
-      names = { a[2], b[2] } }).text
+  local function against(a, b)
+    lines[#lines + 1] = eval.paired(threshold.centre(a[3].prob, a[3].cuts), threshold.centre(b[3].prob, b[3].cuts), g.label,
+      { positive = FUNNY, seed = p.seed, resamples = p.resamples, metric = "f1", names = { a[2], b[2] } }).text
   end
+  for j = 1, #BASELINES do against(models[1], models[j + 1]) end
+  if stack then against(models[#models], models[1]) end
   for _, line in ipairs(lines) do run:say("%s", line) end
-  return { columns = columns, rows = rows, lines = lines, ours = models[1][3], stack = stack, stacked = stack and models[3][3] }
+  return { columns = columns, rows = rows, lines = lines, ours = models[1][3], stack = stack, stacked = stack and models[#models][3] }
 end
 
--- The network's funniness and what both models think of the class, weighed on the other folds: the mean over all rows, those that are no
+-- The network's funniness and what all models think of the class, weighed on the other folds: the mean over all rows, those that are no
 -- humour counting 0, is that of a mixture. Without folds: the network's own.
 local function blend_funniness(p, g)
   g.blend, g.test_blend = g.score, g.test_score
   if p.folds == 1 then return end
-  local function columns(funny, prob, bayes)
+  local function columns(funny, prob, suffix)
     local product = {}
     for i, s in ipairs(funny) do product[i] = s * prob[i] end
-    return { funny, prob, bayes, product }
+    local list = { funny, prob, product }
+    for _, b in ipairs(BASELINES) do list[#list + 1] = g[b.name .. suffix] end
+    return list
   end
-  g.blend, g.test_blend = scores.crossfit { columns = columns(g.score, g.prob, g.nbsvm), target = g.funny, folds = g.fold,
-    test = columns(g.test_score, g.test, g.nbsvm_test), min = 0 }
+  g.blend, g.test_blend = scores.crossfit { columns = columns(g.score, g.prob, ""), target = g.funny, folds = g.fold,
+    test = columns(g.test_score, g.test, "_test"), min = 0 }
 end
 
 -- Funniness: on all rows, and on the humorous rows alone.
 local function score_funniness(run, p, g)
   blend_funniness(p, g)
-  local columns, rows = { "RMSE of the funniness", "rows", "ULMFiT", "with both models' classes", "always the mean" }, {}
+  local columns, rows = { "RMSE of the funniness", "rows", "ULMFiT", "with all models' classes", "always the mean" }, {}
   local humorous = {}
   for i, y in ipairs(g.label) do
     if y == FUNNY then humorous[#humorous + 1] = i end
@@ -379,7 +395,7 @@ local function write_report(run, p, g, s, f, told)
   r:table { columns = s.columns, rows = s.rows }
   for _, line in ipairs(s.lines) do r:text(line) end
   if s.stack then
-    r:section "ULMFiT and NB-SVM together"
+    r:section "All together"
     r:text(tostring(s.stack.against.text))
   end
   r:section "Funniness"
@@ -396,7 +412,7 @@ end
 
 return {
   name = "haha",
-  about = "Humour in Spanish tweets (HAHA 2019): ULMFiT beside NB-SVM and the majority, with intervals and a prediction file",
+  about = "Humour in Spanish tweets (HAHA 2019): ULMFiT beside NB-SVM, characters and the majority, with intervals and a prediction file",
   params = ulmfit.params({
     vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 6, lm_lr = 5e-3, lm_drop = .5,
     lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 3, lr = 2.5e-3, drop = .5,

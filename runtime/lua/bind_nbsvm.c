@@ -53,13 +53,7 @@ static int nbsvm_fit(lua_State *L) {
   kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
   kk_err e;
   kk_lua_check_opts(L, 3, names, "nbsvm.fit");
-  o.tfidf.ngrams = (int)kk_lua_opt_integer(L, 3, "ngrams", o.tfidf.ngrams, 1, 8);
-  o.tfidf.min_df = kk_lua_opt_integer(L, 3, "min_df", o.tfidf.min_df, 1, 1 << 30);
-  o.tfidf.max_df = kk_lua_opt_number(L, 3, "max_df", o.tfidf.max_df, 0, 1);
-  o.tfidf.sublinear = kk_lua_opt_boolean(L, 3, "sublinear", o.tfidf.sublinear);
-  const char *tokens = kk_lua_opt_string(L, 3, "tokens", "signs");
-  luaL_argcheck(L, *tokens == 's' || *tokens == 'w', 3, "option tokens: expected \"signs\" or \"words\"");
-  o.tfidf.words = *tokens == 'w';
+  o.tfidf = kk_lua_terms(L, 3);
   o.nb = kk_lua_opt_boolean(L, 3, "nb", o.nb);
   o.c = kk_lua_opt_number(L, 3, "c", o.c, 1e-9, 1e9);
   o.tolerance = kk_lua_opt_number(L, 3, "tolerance", o.tolerance, 1e-12, 1);
@@ -139,7 +133,8 @@ static const kk_reg nbsvm_funcs[] = {
   {"fit", nbsvm_fit,
    "fit(texts, labels [, options]) -> model | nil, message, code\nNB-SVM (Wang and Manning 2012): tf-idf of words and word pairs, "
    "times the log-count ratio of the classes, then L2 logistic regression by liblinear. labels: list or int32 tensor of 1 and 2. "
-   "Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\", nb = true, "
+   "Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\" | \"characters\", "
+   "nb = true, "
    "c = 4, tolerance = 1e-4, seed = 1."},
   {0},
 };

@@ -24,16 +24,9 @@ static int tfidf_gc(lua_State *L) {
 
 static int tfidf_fit(lua_State *L) {
   static const char *const names[] = {"ngrams", "min_df", "max_df", "sublinear", "tokens", NULL};
-  kk_tfidf_opts o = KK_TFIDF_DEFAULTS;
   kk_err e;
   kk_lua_check_opts(L, 2, names, "tfidf.fit");
-  o.ngrams = (int)kk_lua_opt_integer(L, 2, "ngrams", o.ngrams, 1, 8);
-  o.min_df = kk_lua_opt_integer(L, 2, "min_df", o.min_df, 1, 1 << 30);
-  o.max_df = kk_lua_opt_number(L, 2, "max_df", o.max_df, 0, 1);
-  o.sublinear = kk_lua_opt_boolean(L, 2, "sublinear", o.sublinear);
-  const char *tokens = kk_lua_opt_string(L, 2, "tokens", "signs");
-  luaL_argcheck(L, *tokens == 's' || *tokens == 'w', 2, "option tokens: expected \"signs\" or \"words\"");
-  o.words = *tokens == 'w';
+  const kk_tfidf_opts o = kk_lua_terms(L, 2);
   kk_texts texts = kk_lua_texts(L, 1);
   tfidf *t = lua_newuserdatauv(L, sizeof *t, 0);
   *t = (tfidf){0};
@@ -122,7 +115,7 @@ static const kk_reg tfidf_methods[] = {
 static const kk_reg tfidf_funcs[] = {
   {"fit", tfidf_fit,
    "fit(texts [, options]) -> tfidf | nil, message, code\nWords and word pairs of the texts as sparse rows of length 1: (1 + log count) * (log((1 + N) / "
-   "(1 + df)) + 1). Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\"."},
+   "(1 + df)) + 1). Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\" | \"characters\"."},
   {0},
 };
 

@@ -1,5 +1,7 @@
 #include "lua/lua_texts.h"
 
+#include <string.h>
+
 kk_texts kk_lua_texts(lua_State *L, int arg) {
   kk_texts t = {0};
   luaL_checktype(L, arg, LUA_TTABLE);
@@ -20,4 +22,19 @@ kk_texts kk_lua_texts(lua_State *L, int arg) {
   t.p = p;
   t.len = len;
   return t;
+}
+
+kk_tfidf_opts kk_lua_terms(lua_State *L, int arg) {
+  static const char *const names[] = {"signs", "words", "characters"};
+  kk_tfidf_opts o = KK_TFIDF_DEFAULTS;
+  o.ngrams = (int)kk_lua_opt_integer(L, arg, "ngrams", o.ngrams, 1, 8);
+  o.min_df = kk_lua_opt_integer(L, arg, "min_df", o.min_df, 1, 1 << 30);
+  o.max_df = kk_lua_opt_number(L, arg, "max_df", o.max_df, 0, 1);
+  o.sublinear = kk_lua_opt_boolean(L, arg, "sublinear", o.sublinear);
+  const char *tokens = kk_lua_opt_string(L, arg, "tokens", names[KK_SIGNS]);
+  int at = KK_SIGNS;
+  while (at <= KK_CHARACTERS && strcmp(tokens, names[at]) != 0) at++;
+  luaL_argcheck(L, at <= KK_CHARACTERS, arg, "option tokens: expected \"signs\", \"words\" or \"characters\"");
+  o.tokens = (kk_tokens)at;
+  return o;
 }

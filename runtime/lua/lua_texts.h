@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "lua/lua_util.h"
+#include "text/tfidf.h"
 
 typedef struct kk_texts {
   size_t n;
@@ -15,5 +16,8 @@ typedef struct kk_texts {
 /* Checks that arg is a list of strings (raises otherwise) and pushes a userdata that holds the
 ** arrays. They live while that userdata and the list do; the strings are the list's own. */
 kk_texts kk_lua_texts(lua_State *L, int arg);
+
+/* The options of terms in the table arg: ngrams, min_df, max_df, sublinear, tokens; raises for bad ones. */
+kk_tfidf_opts kk_lua_terms(lua_State *L, int arg);
 
 #endif

@@ -75,7 +75,23 @@ static bool tfidf_sign(int32_t cp) {
   return false;
 }
 
-/* Appends the tokens of one text to out, a space after each. scratch is for the normalised text. */
+/* Appends the words of a text in lower case to out, each with a space before and after it. */
+static kk_status tfidf_padded(const char *p, size_t len, kk_buf *out, kk_err *e) {
+  kk_status st = KK_OK;
+  int32_t cp;
+  for (size_t i = 0, from = 0, k; i <= len && !st; i += k) {
+    k = i < len ? kk_utf8_next(p + i, len - i, &cp) : 1;
+    if (i < len && !kk_utf8_is_space(cp)) continue;
+    if (i > from) st = kk_buf_add(out, " ", 1, e);
+    if (!st && i > from) st = kk_buf_add(out, p + from, i - from, e);
+    if (!st && i > from) st = kk_buf_add(out, " ", 1, e);
+    from = i + k;
+  }
+  return st;
+}
+
+/* Appends the tokens of one text to out, a space after each; of characters: the words, padded. scratch is for the
+** normalised text. */
 static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, kk_buf scratch[2], kk_buf *out,
                               kk_err *e) {
   kk_status st;
@@ -84,18 +100,20 @@ static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, k
   kk_buf_clear(&scratch[1]);
   st = kk_utf8_require(s, n, "text", e);
   if (!st) st = kk_utf8_map(KK_UTF8_LOWER, s, n, &scratch[0], e);
+  if (!st && o->tokens == KK_CHARACTERS) return tfidf_padded(scratch[0].p, scratch[0].n, out, e);
   if (!st) st = kk_utf8_map(KK_UTF8_STRIP, scratch[0].p, scratch[0].n, &scratch[1], e);
   if (st) return st;
   const char *p = scratch[1].p;
+  const bool words = o->tokens == KK_WORDS;
   size_t len = scratch[1].n, from = 0, chars = 0;
   for (size_t i = 0; i <= len && !st;) {
     size_t k = i < len ? kk_utf8_next(p + i, len - i, &cp) : 1;
     bool end = i == len, sign = false, inside;
-    if (!end) sign = !o->words && tfidf_sign(cp);
-    inside = !end && (o->words ? kk_utf8_is_word(cp) : !sign && !kk_utf8_is_space(cp));
+    if (!end) sign = !words && tfidf_sign(cp);
+    inside = !end && (words ? kk_utf8_is_word(cp) : !sign && !kk_utf8_is_space(cp));
     if (!inside) {
-      if (chars > (o->words ? 1u : 0u)) st = kk_buf_add(out, p + from, i - from, e);
-      if (!st && chars > (o->words ? 1u : 0u)) st = kk_buf_add(out, " ", 1, e);
+      if (chars > (words ? 1u : 0u)) st = kk_buf_add(out, p + from, i - from, e);
+      if (!st && chars > (words ? 1u : 0u)) st = kk_buf_add(out, " ", 1, e);
       if (!st && sign) st = kk_buf_add(out, p + i, k, e);
       if (!st && sign) st = kk_buf_add(out, " ", 1, e);
       chars = 0;
@@ -111,9 +129,33 @@ static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, k
 /* Calls f for each term in text[begin, end), which holds tokens with a space after each. */
 typedef kk_status (*term_fn)(void *arg, const char *text, size_t at, size_t len, kk_err *e);
 
+/* Of one padded word, text[begin, end): its runs of up to `most` characters, the last of a short word once. */
+static kk_status tfidf_runs(size_t most, const char *text, size_t begin, size_t end, term_fn f, void *arg, kk_err *e) {
+  size_t starts[8] = {0}, seen = 0;
+  int32_t cp;
+  for (size_t i = begin; i < end;) {
+    const size_t stop = i + kk_utf8_next(text + i, end - i, &cp);
+    starts[seen % 8] = i;
+    seen++;
+    for (size_t g = 1; g <= most && g <= seen; g++) {
+      kk_status st = f(arg, text, starts[(seen - g) % 8], stop - starts[(seen - g) % 8], e);
+      if (st) return st;
+    }
+    i = stop;
+  }
+  return KK_OK;
+}
+
 static kk_status tfidf_terms(const kk_tfidf_opts *o, const char *text, size_t begin, size_t end, term_fn f, void *arg,
                              kk_err *e) {
   size_t starts[8] = {0}, seen = 0;
+  for (size_t i = begin; o->tokens == KK_CHARACTERS && i < end;) {
+    const size_t stop = (size_t)((const char *)memchr(text + i + 1, ' ', end - i - 1) - text) + 1;
+    kk_status st = tfidf_runs((size_t)o->ngrams, text, i, stop, f, arg, e);
+    if (st) return st;
+    i = stop;
+  }
+  if (o->tokens == KK_CHARACTERS) return KK_OK;
   for (size_t i = begin; i < end;) {
     const char *space = memchr(text + i, ' ', end - i);
     size_t stop = (size_t)(space - text);

@@ -1,9 +1,12 @@
-/* tfidf.h -- words and word pairs of texts as sparse rows (term frequency * inverse document frequency).
+/* tfidf.h -- words and word pairs, or runs of characters, of texts as sparse rows (term frequency * inverse document
+** frequency).
 **
 ** Texts become lower case without accents; a token is a run of non-spaces in which each sign of
 ** ASCII punctuation but \ and of “”¨«»®´·º½¾¿¡§£₤‘’ is a token of its own (the tokens of the NB-SVM
 ** baseline of HAHA 2019), or a run of two word characters or more (scikit-learn's default). Terms are
-** tokens and runs of up to `ngrams` tokens. With N texts of which df hold a term:
+** tokens and runs of up to `ngrams` tokens. Of characters: texts become lower case and keep their accents; a word is a
+** run of non-spaces with a space on each side, and terms are its runs of up to `ngrams` code points (scikit-learn's
+** char_wb). With N texts of which df hold a term:
 **   value = tf * (ln((1 + N) / (1 + df)) + 1), tf = 1 + ln(count) or count; rows have Euclidean norm 1. */
 #ifndef KK_TFIDF_H
 #define KK_TFIDF_H
@@ -16,12 +19,14 @@
 
 typedef struct kk_tfidf kk_tfidf;
 
+typedef enum kk_tokens { KK_SIGNS, KK_WORDS, KK_CHARACTERS } kk_tokens;   /* non-spaces and signs; \w\w+; characters */
+
 typedef struct kk_tfidf_opts {
-  int ngrams;          /* 1..8, tokens of a term at most                 */
+  int ngrams;          /* 1..8, tokens or characters of a term at most   */
   int64_t min_df;      /* terms of fewer texts are left out              */
   double max_df;       /* and of more than this share of the texts       */
   bool sublinear;      /* tf = 1 + ln(count)                             */
-  bool words;          /* tokens are \w\w+ instead of signs and the rest */
+  kk_tokens tokens;
 } kk_tfidf_opts;
 
 #define KK_TFIDF_DEFAULTS ((kk_tfidf_opts){.ngrams = 2, .min_df = 3, .max_df = .9, .sublinear = true})

@@ -1,6 +1,7 @@
 /* tf-idf and NB-SVM: golden numbers of scikit-learn, and refusing memory at every point.
 ** Goldens: scikit-learn 1.9.1, TfidfVectorizer(ngram_range=(1,2), min_df=2, max_df=.9,
-** strip_accents="unicode", sublinear_tf=True), tokens of the HAHA 2019 notebook or the default ones;
+** strip_accents="unicode", sublinear_tf=True), tokens of the HAHA 2019 notebook or the default ones; characters:
+** TfidfVectorizer(analyzer="char_wb", ngram_range=(1,3), min_df=2, max_df=.9, sublinear_tf=True);
 ** LogisticRegression(C=4, dual=True, solver="liblinear", tol=1e-12) on x * r. */
 #include <math.h>
 #include <setjmp.h>
@@ -33,6 +34,12 @@ static const golden words[] = {
   {0, "dijo", 0.541106768972176}, {2, "nada", 0.741064146873198}, {2, "el pato", 0.363317608788735}, {0},
 };
 
+enum { CHAR_COLS = 45 };
+static const golden characters[] = {
+  {0, "pat", 0.142839504792519}, {0, " di", 0.169798088254193}, {1, "no ", 0.186028529455623}, {2, ", ", 0.159413742242037},
+  {3, " g", 0.254307867497685}, {3, "to ", 0.362218016039173}, {4, "pat", 0.144841798982218}, {4, " el", 0.245238483573972}, {0},
+};
+
 static double value_of(const kk_tfidf *t, const kk_csr *x, int row, const char *term) {
   for (int64_t k = x->start[row]; k < x->start[row + 1]; k++) {
     size_t len;
@@ -42,13 +49,14 @@ static double value_of(const kk_tfidf *t, const kk_csr *x, int row, const char *
   return 0;
 }
 
-static void check_rows(bool as_words, int64_t cols, const golden *want) {
+static void check_rows(kk_tokens tokens, int ngrams, int64_t cols, const golden *want) {
   kk_tfidf_opts o = KK_TFIDF_DEFAULTS;
   kk_tfidf *t;
   kk_csr x, again;
   kk_err e;
   o.min_df = 2;
-  o.words = as_words;
+  o.tokens = tokens;
+  o.ngrams = ngrams;
   assert_int_equal(kk_tfidf_fit(DOCS, docs, lens, &o, &t, &x, &e), KK_OK);
   assert_int_equal(x.cols, cols);
   for (; want->term; want++) assert_true(fabs(value_of(t, &x, want->row, want->term) - want->value) < 1e-14);
@@ -62,8 +70,9 @@ static void check_rows(bool as_words, int64_t cols, const golden *want) {
 
 static void rows_equal_scikit_learn(void **state) {
   (void)state;
-  check_rows(false, 10, signs);
-  check_rows(true, 9, words);
+  check_rows(KK_SIGNS, 2, 10, signs);
+  check_rows(KK_WORDS, 2, 9, words);
+  check_rows(KK_CHARACTERS, 3, CHAR_COLS, characters);
 }
 
 static void probabilities_equal_scikit_learn(void **state) {

@@ -24,6 +24,27 @@ local function load_model()
   return assert(model, message), texts, labels
 end
 
+-- Which of two endings the words have: no whole word is seen twice, runs of characters are.
+function TestBaselines:test_characters_read_what_words_hide()
+  local characters = require "kooka.baseline.characters"
+  local texts, labels = {}, {}
+  for i = 1, 200 do
+    labels[i] = i % 2 + 1
+    texts[i] = ("%s%s%s"):format(string.char(97 + i % 23, 97 + i % 19), string.char(97 + i % 13, 97 + i % 7, 97 + i % 11),
+      labels[i] == 2 and "ándole" or "mente")
+  end
+  local model, message, code = characters.fit { texts = texts, labels = labels }
+  lu.skipIf(not model and code == "library", "liblinear is not installed")
+  assert(model, message)
+  lu.assertStrContains(tostring(model), "logistic regression with ")
+  for i, p in ipairs(model:predict { "xxándole", "yymente" }) do lu.assertEquals(p > .5, i == 1) end
+  local has = {}
+  for _, t in ipairs((model:top(40))) do has[t.term] = true end
+  lu.assertTrue(has["ándol"])                                       -- accents stay
+  lu.assertErrorMsgContains("texts and labels", characters.fit, { labels = labels })
+  lu.assertErrorMsgContains('expected "signs", "words" or "characters"', nbsvm.fit, { texts = texts, labels = labels, tokens = "runes" })
+end
+
 function TestBaselines:test_learns_what_sets_the_classes_apart()
   local model, texts, labels = load_model()
   for i, p in ipairs(model:predict(texts)) do

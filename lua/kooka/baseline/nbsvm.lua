@@ -10,12 +10,12 @@ local Model = {}
 Model.__index = Model
 Model.__name = "kooka.nbsvm_model"
 
-function Model.__tostring(model) return ("NB-SVM with %d terms"):format(model.core:size()) end
+function Model.__tostring(model) return ("%s with %d terms"):format(model.name, model.core:size()) end
 
 --- fit{texts =, labels =, ngrams = 2, min_df = 3, max_df = .9, c = 4, ...} -> model | nil, message, code
 -- labels: a list (or int32 tensor) of 1 and 2, one for each text; 2 is the positive class. Further options:
--- sublinear = true, tokens = "signs" (punctuation counts) or "words", nb = true (false: plain logistic
--- regression), tolerance = 1e-4, seed = 1. Raw texts serve best: the baseline does its own tokens.
+-- sublinear = true, tokens = "signs" (punctuation counts), "words" or "characters" (ngrams then counts characters), nb = true
+-- (false: plain logistic regression), tolerance = 1e-4, seed = 1. Raw texts serve best: the baseline does its own tokens.
 function nbsvm.fit(opts)
   if type(opts) ~= "table" or type(opts.texts) ~= "table" or opts.labels == nil then
     error("nbsvm.fit: expected a table with texts and labels", 2)
@@ -26,7 +26,7 @@ function nbsvm.fit(opts)
   end
   local model, message, code = core.nbsvm.fit(opts.texts, opts.labels, rest)
   if not model then return nil, message, code end
-  return setmetatable({ core = model }, Model)
+  return setmetatable({ core = model, name = opts.nb == false and "logistic regression" or "NB-SVM" }, Model)
 end
 
 --- model:predict(texts) -> list of probabilities of class 2 | nil, message, "format"
