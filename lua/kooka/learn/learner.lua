@@ -100,7 +100,7 @@ learner.options = {
   checkpoint_minutes = ANY, checkpoint_steps = WHOLE, precision = TEXT,
 }
 
-local METHODS = { "before_fit", "before_epoch", "before_step", "after_backward", "after_step", "after_epoch", "after_fit" }
+local METHODS = { "before_fit", "before_epoch", "before_step", "after_backward", "after_step", "after_epoch", "after_fit", "state" }
 
 local function has_method(cb)
   for _, method in ipairs(METHODS) do
