@@ -4,6 +4,7 @@ local core = require "kooka.core"
 local batches = require "kooka.data.batches"
 local learner = require "kooka.learn.learner"
 local schedule = require "kooka.learn.schedule"
+local settle = require "kooka.learn.settle"
 local sources = require "kooka.learn.sources"
 local stages = require "kooka.learn.stages"
 local model = require "kooka.model"
@@ -117,24 +118,58 @@ function ulmfit.language_model(run, tok, o)
   return file, history
 end
 
--- The head's last bias begins at the log of the classes' shares among the rows (times their weights): a head that has seen few
--- batches, as of a hundred texts, then answers the base rate and not one half (Lin et al. 2017, section 4.1). Losses that move
--- the logits by the prior themselves begin at 0.
-local function begin_at_prior(network, o, classes)
-  local bias, sums, total = network["linear" .. #network.head_p].bias, {}, 0
-  if not bias or (o.loss or "cross_entropy") ~= "cross_entropy" then return end
-  for c = 1, classes do sums[c] = 1e-9 end
-  for i = 1, #(o.rows or o.texts) do
-    local row = o.rows and o.rows[i] or i
-    for c = 1, classes do
-      local share = o.shares and o.shares[row][c] or not o.shares and o.labels[row] == c and 1 or 0
-      sums[c] = sums[c] + share * (o.weights and o.weights[c] or 1)
-    end
+-- What the loss wants of training row i: the text's number, class shares (smoothed), and how much it counts.
+local function wanted(o, i, classes)
+  local row, smoothing, target, weight = o.rows and o.rows[i] or i, o.smoothing or 0, {}, o.weights and 0 or 1
+  for c = 1, classes do
+    local share = o.shares and o.shares[row][c] or not o.shares and o.labels[row] == c and 1 or 0
+    target[c] = (1 - smoothing) * share + smoothing / classes
+    if o.weights then weight = weight + share * o.weights[c] end
   end
-  for c = 1, classes do total = total + sums[c] end
+  return row, target, weight * (o.text_weights and o.text_weights[row] or 1)
+end
+
+-- The last layer's bias, where the loss is one whose answers are the classes' shares; others move the logits by the prior themselves.
+local function last_bias(network, o)
+  return (o.loss or "cross_entropy") == "cross_entropy" and network["linear" .. #network.head_p].bias or nil
+end
+
+local function add_to(bias, shifts)
   local values = bias:tolist()
-  for c = 1, classes do values[c] = math.log(math.max(sums[c] / total, 1e-3)) end
+  for c, shift in ipairs(shifts) do values[c] = values[c] + shift end
   bias:copy_(core.tensor(values))
+end
+
+-- The head's last bias begins at the log of the classes' shares among the rows: a head that has seen few batches, as of a hundred
+-- texts, then answers the base rate and not one half (Lin et al. 2017, section 4.1).
+local function begin_at_prior(network, o, classes)
+  local bias, sums, total = last_bias(network, o), {}, 0
+  if not bias then return end
+  for c = 1, classes do sums[c] = 0 end
+  for i = 1, #(o.rows or o.texts) do
+    local _, target, weight = wanted(o, i, classes)
+    for c, t in ipairs(target) do sums[c], total = sums[c] + weight * t, total + weight * t end
+  end
+  for c = 1, classes do sums[c] = math.log(math.max(sums[c] / total, 1e-3)) - bias:tolist()[c] end
+  add_to(bias, sums)
+end
+
+local SETTLED <const> = 4000        -- rows that the bias is settled on, at most
+
+-- And ends where training rows want it (kooka.learn.settle).
+local function settle_bias(m, o, classes)
+  local bias, n = last_bias(m.network, o), #(o.rows or o.texts)
+  if not bias then return end
+  local texts, targets, weights = {}, {}, {}
+  for k, i in ipairs(core.random("settle", o.seed):shuffle(n)) do
+    if k > SETTLED then break end
+    local row
+    row, targets[k], weights[k] = wanted(o, i, classes)
+    texts[k] = o.texts[row]
+  end
+  local prob = m:predict(texts, { raw = true, bar = false })
+  for k, answer in ipairs(prob) do prob[k] = answer.prob or answer end
+  add_to(bias, settle.bias(prob, targets, weights))
 end
 
 -- The stages of a fine-tuning: the head alone; with gradual unfreezing one group more an epoch; then everything, at
@@ -153,14 +188,15 @@ local function plan(o, groups)
 end
 
 --- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
--- Stage `name`: the encoder of language model file `from` and a new head, whose bias begins at the classes' shares. First the
--- head alone (head_epochs at head_lr), then everything at discriminative rates (lr for the head, divided by 2.6 for each group
--- below), one-cycle; unfreeze = "gradual" trains one group more an epoch between the two. labels: class of each text, from 1
--- (or shares: a list of class shares for each). scores: a number for each text too, false where it has none: then the model
--- is a kooka.nn.multi_task (score_weight, range) and answers both. text_weights: how much each text counts in the loss of its
--- class (1: as usual). rows: texts to train on (repeats allowed: oversampling; default: all); valid_rows: texts to watch;
--- fold: its number, for the records of epochs. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma, counts,
--- tau, margin, scale as in kooka.nn.classifier; smoothing, weights, drop, decay, clip, batch, backwards.
+-- Stage `name`: the encoder of language model file `from` and a new head, whose bias begins at the classes' shares and
+-- ends settled (kooka.learn.settle). First the head alone (head_epochs at head_lr), then everything at discriminative
+-- rates (lr for the head, divided by 2.6 for each group below), one-cycle; unfreeze = "gradual" trains one group more an
+-- epoch between the two. labels: class of each text, from 1 (or shares: a list of class shares for each). scores: a
+-- number for each text too, false where it has none: then the model is a kooka.nn.multi_task (score_weight, range) and
+-- answers both. text_weights: how much each text counts in the loss of its class (1: as usual). rows: texts to train on
+-- (repeats allowed: oversampling; default: all); valid_rows: texts to watch; fold: its number, for the records of
+-- epochs. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in
+-- kooka.nn.classifier; smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",
@@ -198,6 +234,7 @@ function ulmfit.classifier(run, tok, o)
       callbacks = o.callbacks, fold = o.fold, say = function(line) run:say("%s", line) end,
       log = function(record) run:log(record) end,
     }
+    settle_bias(m, o, options.classes)
     keep(run, m, folder)
   end)
   return must(model.load(run.dir .. "/" .. folder))
