@@ -7,6 +7,7 @@
 
 #include "base/clones.h"
 #include "base/pool.h"
+#include "linalg/q8.h"
 
 static bool portable_have(void) { return true; }
 
@@ -52,26 +53,12 @@ int32_t kk_q16_most(int64_t k) {
   return most < 32767 ? (int32_t)most : 32767;
 }
 
-KK_CLONES static float q16_largest(const kk_real *x, int64_t n) {
-  uint32_t most = 0;                                     /* in the order of bits: not finite numbers are above all others */
-  float v;
-  for (int64_t i = 0; i < n; i++) {
-    const float xi = (float)x[i];
-    uint32_t bits;
-    memcpy(&bits, &xi, sizeof bits);
-    bits &= 0x7FFFFFFFu;
-    most = bits > most ? bits : most;
-  }
-  memcpy(&v, &most, sizeof v);
-  return v;
-}
-
 KK_CLONES static void q16_round(const kk_real *x, int64_t n, float by, int16_t *to) {
   for (int64_t i = 0; i < n; i++) to[i] = (int16_t)(int32_t)rintf((float)x[i] * by);
 }
 
 void kk_q16_row(const kk_real *x, int64_t k, int16_t *to, kk_real *scale) {
-  const float largest = q16_largest(x, k), most = (float)kk_q16_most(k) - .5f;    /* rounding up may not pass it */
+  const float largest = kk_q8_largest(x, k), most = (float)kk_q16_most(k) - .5f;    /* rounding up may not pass it */
   const bool fine = largest > 1e-30f && largest <= 3.4e38f;
   if (fine) q16_round(x, k, most / largest, to);
   else memset(to, 0, (size_t)k * sizeof *to);

@@ -30,8 +30,7 @@ const kk_q8_kernel *kk_q8_kernel_used(void) {
 }
 
 /* ---- to eight bits */
-/* Largest |x|, in the order of bits: not finite numbers are above all others. */
-KK_CLONES static float q8_largest(const kk_real *x, int64_t n) {
+KK_CLONES float kk_q8_largest(const kk_real *x, int64_t n) {
   uint32_t most = 0;
   float v;
   for (int64_t i = 0; i < n; i++) {
@@ -51,7 +50,7 @@ KK_CLONES static void q8_round(const kk_real *x, int64_t n, float by, uint8_t *t
 
 /* Rows below 1e-30 are zero: 127 / max would not be finite. */
 static void q8_row(const kk_real *x, int64_t n, uint8_t *to, kk_real *scale) {
-  const float most = q8_largest(x, n);
+  const float most = kk_q8_largest(x, n);
   if (most > 1e-30f && most <= 3.4e38f) {
     q8_round(x, n, 127 / most, to);
     *scale = (kk_real)most / 127;

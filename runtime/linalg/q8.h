@@ -32,6 +32,8 @@ static inline int64_t kk_q8_width(int64_t k) { return kk_q8_groups(k) * KK_Q8_GR
 
 /* Rows of x [m,k] as bytes u, kk_q8_width(k) apart, and their scales. */
 void kk_q8_activations(const kk_real *x, int64_t m, int64_t k, uint8_t *u, kk_real *s);
+/* Largest |x| of n numbers, in the order of bits: what is not finite is above all others. */
+float kk_q8_largest(const kk_real *x, int64_t n);
 /* A row of weights as bytes q, and its scale. */
 void kk_q8_weights(const kk_real *w, int64_t k, uint8_t *q, kk_real *scale);
 
