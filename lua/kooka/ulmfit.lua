@@ -35,6 +35,7 @@ local PARAMS = {
   unfreeze = { choices = { "at once", "gradual" }, help = "how the encoder thaws behind the head's epochs: gradual is a group an epoch" },
   lr = { min = 1e-6, max = 1, help = "largest learning rate of the head; lower layers get 1/2.6 of the next" },
   drop = { min = 0, max = 2, help = "multiplies the classifier's dropouts" },
+  ngrams = { min = 0, max = 8, help = "runs of up to so many pieces that the classifier reads beside its network (0: none)" },
   smoothing = { min = 0, max = .9, help = "label smoothing" },
   batch = { min = 2, max = 1024, help = "texts of a batch of the classifier" },
 }
@@ -196,11 +197,11 @@ end
 -- answers both. text_weights: how much each text counts in the loss of its class (1: as usual). rows: texts to train on
 -- (repeats allowed: oversampling; default: all); valid_rows: texts to watch; fold: its number, for the records of
 -- epochs. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in
--- kooka.nn.classifier; smoothing, weights, drop, decay, clip, batch, backwards.
+-- kooka.nn.classifier; ngrams, buckets as in kooka.nn.pooled; smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",
-    "classes_names" } do
+    "ngrams", "buckets", "classes_names" } do
     options[name] = o[name]
   end
   options.kind, options.classes, options.head = o.scores and "multi_task" or "classifier", o.classes or 2, o.head or 50

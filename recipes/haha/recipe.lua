@@ -200,7 +200,7 @@ local function fold(p, run, tok, d, s, k, lm)
   local m = ulmfit.classifier(run, tok, {
     name = name, from = lm, texts = train.texts, labels = train.labels, shares = train.shares, text_weights = train.weights,
     scores = train.scores, score_weight = p.score_weight, rows = rows, valid_rows = s.valid, backwards = p.backwards, cell = p.cell,
-    embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, decay = p.decay,
+    embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, ngrams = p.ngrams, smoothing = p.smoothing, decay = p.decay,
     head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, unfreeze = p.unfreeze,
     seed = p.seed + k - 1, fold = k, classes_names = { "no humour", "humour" },
   })
@@ -415,7 +415,7 @@ return {
   about = "Humour in Spanish tweets (HAHA 2019): ULMFiT beside NB-SVM, characters and the majority, with intervals and a prediction file",
   params = ulmfit.params({
     vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 6, lm_lr = 5e-3, lm_drop = .5,
-    lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 3, lr = 2.5e-3, drop = .5,
+    lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 3, lr = 2.5e-3, drop = .5, ngrams = 3,
     smoothing = 0.0, batch = 64, unfreeze = "at once", pretrained = "", itos = "",
   }, {
     data = { default = "../shared/data/haha2019", help = "folder with haha_2019_train.csv and haha_2019_test.csv" },
@@ -443,7 +443,7 @@ return {
   -- Farzin, Czapla & Howard 2019, on your --texts instead of their 475,143 tweets; their epochs as one cycle a stage.
   paper = { vocab = 30000, cell = "qrnn", embed = 400, hidden = 2304, layers = 3, general_epochs = 16, general_lr = 1e-3, lm_drop = 1.0,
     lm_decay = .1, lm_epochs = 15, lm_lr = 3e-3, transductive = true, labels = "majority", oversample = true, drop = .7, decay = .1,
-    smoothing = .1, head_epochs = 2, head_lr = 1e-2, epochs = 15, lr = 5e-3, batch = 64, score_weight = 0.0 },
+    ngrams = 0, smoothing = .1, head_epochs = 2, head_lr = 1e-2, epochs = 15, lr = 5e-3, batch = 64, score_weight = 0.0 },
   smoke = { folds = 1, rows = 600, vocab = 500, embed = 16, hidden = 24, layers = 2, lm_epochs = 1, epochs = 1, resamples = 100,
     lm_batch = 8, bptt = 20 },
   run = function(p, run)

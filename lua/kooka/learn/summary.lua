@@ -9,12 +9,14 @@ local function shape_of(value)
   return nil
 end
 
+local LOOKED_UP = { embedding = true, table = true }
+
 -- Multiplications and additions for one item of the output: two for each weight of a matrix. A table that is only looked up
--- in (the embedding) costs nothing; tied to a decoder it costs as one.
+-- in (the embedding, the n-grams' one) costs nothing; tied to a decoder it costs as one.
 local function flops_of(m)
   local n = 0
   for _, p in ipairs(m.own) do
-    if p.tensor:ndim() > 1 and p.name ~= "embedding" then n = n + 2 * p.tensor:numel() end
+    if p.tensor:ndim() > 1 and not LOOKED_UP[p.name] then n = n + 2 * p.tensor:numel() end
   end
   return n
 end

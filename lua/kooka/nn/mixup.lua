@@ -116,6 +116,7 @@ function Mixup:loss(batch)
     penalty = core.activation_penalty(states, states, { alpha = model.alpha, beta = model.beta })
   end
   local logits = model:head(x)
+  if model.wide then logits = logits + blend(model.wide(batch.x, batch.lens), a, b, lam, 1) end
   local first, sums = class_loss.of(model, logits, targets(batch, a))
   local second, more = class_loss.of(model, logits, targets(batch, b))
   self.last = { lam = lam, layer = at }

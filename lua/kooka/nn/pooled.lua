@@ -5,6 +5,7 @@ local module = require "kooka.nn.module"
 local awd_lstm = require "kooka.nn.awd_lstm"
 local batch_norm = require "kooka.nn.batch_norm"
 local linear = require "kooka.nn.linear"
+local ngram_linear = require "kooka.nn.ngram_linear"
 local settings = require "kooka.nn.settings"
 
 local pooled = {}
@@ -29,6 +30,8 @@ local function as_list(v) return type(v) == "table" and v or { v } end
 --   between them, and only pieces that begin at most max_len (20 bptt) tokens before the text's end are
 --   pooled. Without bptt a text is read and differentiated whole. fastai's are 72 and 1440. What a text gets does not
 --   depend on the others of its batch: in fastai 2.8.12 it does where the longest is no multiple of bptt (tests/golden/awd.py).
+--   ngrams = 0: runs of up to so many tokens that a linear layer beside the network reads too (kooka.nn.ngram_linear), hashed
+--   into buckets = 2^18 rows; what it says is added to what the head says. 0: no such layer.
 --   alpha, beta = 0: activation penalties of the pooled states (fastai adds them with 2 and 1); padding counts as zeros.
 --   Raises for an option that the class does not have (kooka.nn.settings).
 function pooled.new(class, o, outputs)
@@ -48,6 +51,7 @@ function pooled.new(class, o, outputs)
     self:add("norm" .. i, batch_norm { features = widths[i] })
     self:add("linear" .. i, linear { inputs = widths[i], outputs = widths[i + 1], bias = o.head_bias, stream = stream })
   end
+  if (o.ngrams or 0) > 0 then self:add("wide", ngram_linear { ngrams = o.ngrams, buckets = o.buckets, outputs = outputs }) end
   return self
 end
 
@@ -132,19 +136,20 @@ function Pooled:head(x)
   return x
 end
 
---- model:raw(ids [T,B], lens [B]) -> what the head's last layer gives [B,K], activation penalty or nil
+--- model:raw(ids [T,B], lens [B]) -> what the head's last layer (and the n-grams' layer) gives [B,K], activation penalty or nil
 function Pooled:raw(ids, lens)
   local x, h = self:pool(ids, lens)
   local penalty
   if self.training and (self.alpha > 0 or self.beta > 0) then
     penalty = core.activation_penalty(h, h, { alpha = self.alpha, beta = self.beta })
   end
-  return self:head(x), penalty
+  x = self:head(x)
+  return self.wide and x + self.wide(ids, lens) or x, penalty
 end
 
 --- model:groups() -> layer groups: embedding, each layer, head
 function Pooled:groups()
-  local groups, head = self.encoder:groups(), {}
+  local groups, head = self.encoder:groups(), self.wide and self.wide:parameters() or {}
   for i = 1, #self.head_p do
     for _, name in ipairs { "norm" .. i, "linear" .. i } do
       for _, p in ipairs(self[name]:parameters()) do head[#head + 1] = p end
