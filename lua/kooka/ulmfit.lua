@@ -130,9 +130,14 @@ local function wanted(o, i, classes)
   return row, target, weight * (o.text_weights and o.text_weights[row] or 1)
 end
 
--- The last layer's bias, where the loss is one whose answers are the classes' shares; others move the logits by the prior themselves.
-local function last_bias(network, o)
-  return (o.loss or "cross_entropy") == "cross_entropy" and network["linear" .. #network.head_p].bias or nil
+-- The last biases of the head and of the n-grams' model, where the loss is one whose answers are the classes' shares; others move the
+-- logits by the prior themselves.
+local function last_biases(network, o)
+  local out = {}
+  if (o.loss or "cross_entropy") ~= "cross_entropy" then return out end
+  out[1] = network["linear" .. #network.head_p].bias
+  out[#out + 1] = network.wide and network.wide.bias
+  return out
 end
 
 local function add_to(bias, shifts)
@@ -144,23 +149,26 @@ end
 -- The head's last bias begins at the log of the classes' shares among the rows: a head that has seen few batches, as of a hundred
 -- texts, then answers the base rate and not one half (Lin et al. 2017, section 4.1).
 local function begin_at_prior(network, o, classes)
-  local bias, sums, total = last_bias(network, o), {}, 0
-  if not bias then return end
+  local biases, sums, total = last_biases(network, o), {}, 0
+  if #biases == 0 then return end
   for c = 1, classes do sums[c] = 0 end
   for i = 1, #(o.rows or o.texts) do
     local _, target, weight = wanted(o, i, classes)
     for c, t in ipairs(target) do sums[c], total = sums[c] + weight * t, total + weight * t end
   end
-  for c = 1, classes do sums[c] = math.log(math.max(sums[c] / total, 1e-3)) - bias:tolist()[c] end
-  add_to(bias, sums)
+  for _, bias in ipairs(biases) do
+    local had, shifts = bias:tolist(), {}
+    for c = 1, classes do shifts[c] = math.log(math.max(sums[c] / total, 1e-3)) - had[c] end
+    add_to(bias, shifts)
+  end
 end
 
 local SETTLED <const> = 4000        -- rows that the bias is settled on, at most
 
 -- And ends where training rows want it (kooka.learn.settle).
 local function settle_bias(m, o, classes)
-  local bias, n = last_bias(m.network, o), #(o.rows or o.texts)
-  if not bias then return end
+  local biases, n = last_biases(m.network, o), #(o.rows or o.texts)
+  if #biases == 0 then return end
   local texts, targets, weights = {}, {}, {}
   for k, i in ipairs(core.random("settle", o.seed):shuffle(n)) do
     if k > SETTLED then break end
@@ -170,7 +178,8 @@ local function settle_bias(m, o, classes)
   end
   local prob = m:predict(texts, { raw = true, bar = false })
   for k, answer in ipairs(prob) do prob[k] = answer.prob or answer end
-  add_to(bias, settle.bias(prob, targets, weights))
+  local shifts = settle.bias(prob, targets, weights)
+  for _, bias in ipairs(biases) do add_to(bias, shifts) end
 end
 
 -- The stages of a fine-tuning: the head alone; with gradual unfreezing one group more an epoch; then everything, at

@@ -103,8 +103,8 @@ local function classifier(p, run, tok, d, o)
   return ulmfit.classifier(run, tok, {
     name = o.name, from = o.from, texts = d.texts, labels = d.labels, rows = o.rows, classes = #d.names,
     classes_names = d.names, cell = p.cell, backwards = p.backwards, fold = o.fold,
-    embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing, head_epochs = p.head_epochs,
-    head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = o.seed,
+    embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, ngrams = p.ngrams, smoothing = p.smoothing,
+    head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = o.seed,
     weights = weights(p, o.rows and of(d.labels, o.rows) or d.labels, #d.names),
   })
 end
@@ -304,7 +304,7 @@ return {
   about = "Classes for the texts of any table: ULMFiT beside NB-SVM and the majority, out of fold, and a model to use",
   params = ulmfit.params({
     vocab = 8000, cell = "lstm", embed = 256, hidden = 512, layers = 2, lm_epochs = 5, lm_lr = 5e-3, lm_drop = .5,
-    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .5, smoothing = .05, batch = 64
+    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .5, ngrams = 3, smoothing = .05, batch = 64
   }, {
     data = { default = "", help = "the table (CSV with comma, tab or semicolon), or a file with a text a line and --labels" },
     text = { default = "", help = "its column of texts; found where not given" },

@@ -2,8 +2,9 @@
 --
 -- Data: a folder with haha_2019_train.csv (id,text,is_humor,...) and haha_2019_test.csv (id,text). Not shipped: bring your copy.
 -- Method: SentencePiece BPE -> AWD-LSTM language model on Spanish texts of your own (--texts), then on the training texts ->
--- classifier with concat pooling (Howard & Ruder 2018; Farzin, Czapla & Howard 2019), random oversampling of the smaller
--- class inside the training side only, on wish. Classes are shares of votes; --votes brings more texts that were voted on.
+-- classifier with concat pooling (Howard & Ruder 2018; Farzin, Czapla & Howard 2019), beside whose network a linear layer
+-- reads the n-grams of pieces (Cheng et al. 2016); random oversampling of the smaller class inside the training side only, on
+-- wish. Classes are shares of votes; --votes brings more texts that were voted on.
 -- --lm RUN takes the tokenizer and language model of an earlier run.
 -- Every score stands beside the majority class, NB-SVM (Wang & Manning 2012) and logistic regression on characters, on the very
 -- same rows; the cut that F1 needs is chosen on the other folds. The predictions are those of all stacked where there are folds.

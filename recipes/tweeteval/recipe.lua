@@ -3,8 +3,8 @@
 -- Data: the benchmark's folder `datasets` (<task>/{train,val,test}_text.txt, {train,val}_labels.txt, mapping.txt; stance has a folder
 -- for each of five targets). Not shipped: bring your copy.
 -- Method: SentencePiece -> AWD-LSTM language model on the training texts of all seven tasks (and those of --texts) -> a classifier for
--- each task (Howard & Ruder 2018). Of stance there is one classifier; it reads the target's name in front of the tweet. Scores are
--- of the validation split, which trains nothing and stops nothing; predictions for the test split are written in the contest's layout.
+-- each task (Howard & Ruder 2018), beside whose network a linear layer reads the n-grams of pieces (Cheng et al. 2016). Of stance
+-- there is one classifier; it reads the target's name in front of the tweet. Scores are of the validation split, which trains nothing and stops nothing; predictions for the test split are written in the contest's layout.
 local kooka = require "kooka"
 local batches = require "kooka.data.batches"
 local confusion = require "kooka.plot.confusion"
@@ -167,7 +167,7 @@ end
 
 local function class_speed(p, tok, corpus, d)
   local network = nn.classifier { vocab = tok:size(), padding = tok.pad, cell = p.cell, embed = p.embed, hidden = p.hidden,
-    layers = p.layers, seed = p.seed, classes = #d.classes, drop = p.drop }
+    layers = p.layers, seed = p.seed, classes = #d.classes, drop = p.drop, ngrams = p.ngrams }
   local targets = kooka.tensor(d.train.labels, "int32")
   local maker = batches.buckets(corpus, { batch = p.batch, pad = tok.pad })
   local steps = maker:steps()
@@ -324,7 +324,7 @@ end
 local function train_and_predict(run, p, tok, d, lm, base)
   local m = ulmfit.classifier(run, tok, {
     name = d.name, from = lm, texts = d.train.texts, labels = d.train.labels, classes = #d.classes, classes_names = d.classes,
-    cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, smoothing = p.smoothing,
+    cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, ngrams = p.ngrams, smoothing = p.smoothing,
     backwards = p.backwards, head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = epochs_of(p, d), lr = p.lr,
     batch = #d.train.texts < p.small and math.max(2, p.batch // 2) or p.batch,
     seed = p.seed, weights = weights(p, d.train.labels, #d.classes),
@@ -466,7 +466,7 @@ return {
   about = "TweetEval: seven tasks on English tweets beside NB-SVM, FastText-like and majority; predictions in the contest's layout",
   params = ulmfit.params({
     vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 3, lm_lr = 5e-3, lm_drop = .5,
-    lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .6, smoothing = .1, batch = 64
+    lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .6, ngrams = 3, smoothing = .1, batch = 64
   }, {
     data = { default = "../shared/data/tweeteval", help = "TweetEval's folder of tasks" },
     task = { default = "all", choices = choices, help = "one task, or all seven" },

@@ -95,20 +95,49 @@ end
 
 TestModels = {}
 
-function TestModels.test_an_untrained_layer_says_nothing_and_a_trained_one_is_added_to_every_head()
+function TestModels.test_the_answer_is_the_mean_of_both_sides_in_every_model()
   local x, lens = kooka.randint(1, 20, 5, 3, kooka.random("x", 2)), ids { 5, 4, 2 }
   for _, kind in ipairs { "classifier", "regressor", "ordinal", "multi_task" } do
     local classes = kind ~= "regressor" and 3 or nil
     local m = nn[kind](small { classes = classes }):eval()
     local plain = nn[kind](small { classes = classes, ngrams = 0 }):eval()
-    lu.assertEquals((m:raw(x, lens)):tolist(), (plain:raw(x, lens)):tolist())
+    lu.assertEquals(m:raw(x, lens):tolist(), (plain:raw(x, lens) * .5):tolist())          -- untrained it says 0
     kooka.random("table", 1):fill_normal(m.wide.table)
-    local want = (plain:raw(x, lens)) + m.wide(x, lens)
-    lu.assertEquals((m:raw(x, lens)):tolist(), want:tolist())
+    kooka.random("bias", 1):fill_normal(m.wide.bias)
+    local want = (plain:raw(x, lens) + kooka.ngram_linear(x, lens, m.wide.table, { ngrams = 2 }) * 3 + m.wide.bias) * .5
+    lu.assertAlmostEquals((m:raw(x, lens) - want):abs():max():item(), 0, 1e-6)
     local copy = nn[kind](small { classes = classes, seed = 6 }):eval()
     copy:load_state(m:state())
-    lu.assertEquals((copy:raw(x, lens)):tolist(), want:tolist())
-    lu.assertTrue(((nn.quantize(m):raw(x, lens)) - want):abs():max():item() < .1)
+    lu.assertEquals(copy:raw(x, lens):tolist(), m:raw(x, lens):tolist())
+    lu.assertTrue((nn.quantize(m):raw(x, lens) - want):abs():max():item() < .1)
+  end
+end
+
+-- Loss and stats of a training step, whose gradients stay.
+local function learn(model, batch)
+  local tape <close> = kooka.tape()
+  local loss, stats = model:loss(batch)
+  tape:backward(loss)
+  return loss:item(), stats:tolist()
+end
+
+-- Gradients of both sides: each as if the other were not there (but for the mean's half).
+function TestModels.test_each_side_learns_on_its_own_loss()
+  local batch = { x = kooka.randint(1, 20, 5, 3, kooka.random("x", 4)), lens = ids { 5, 4, 2 }, y = ids { 1, 3, 2 }, n = 3,
+    score = kooka.tensor { 1, 0, 4 } }
+  for _, kind in ipairs { "classifier", "regressor", "ordinal", "multi_task" } do
+    local o = { classes = kind ~= "regressor" and 3 or nil, drop = 0, last_p = 0 }
+    local m, plain = nn[kind](small(o)), nn[kind](small { classes = o.classes, drop = 0, last_p = 0, ngrams = 0 })
+    kooka.random("table", 1):fill_normal(m.wide.table)
+    local loss, stats = learn(m, batch)
+    local _, own = learn(plain, batch)
+    lu.assertAlmostEquals((m.linear1.weight:grad() - plain.linear1.weight:grad() * .5):abs():max():item(), 0, 1e-6, kind)
+    lu.assertTrue(m.wide.table:grad():abs():max():item() > 1e-3)
+    lu.assertNotEquals(stats, own)
+    for _, layer in ipairs { m.norm1, m.norm2 } do layer.momentum = 1 end
+    m:loss(batch)                                      -- batch norm now has this batch's statistics
+    m:eval()
+    lu.assertTrue((m:loss(batch)):item() < loss, kind) -- convex: the loss of the mean is below the mean of both
   end
 end
 
@@ -176,14 +205,14 @@ function TestModels.test_mixup_blends_what_it_says()
   local batch = { x = kooka.randint(1, 20, 5, 2, kooka.random("x", 3)), lens = ids { 5, 4 }, y = ids { 1, 2 }, n = 2 }
   local said = m.wide(batch.x, batch.lens):tolist()
   local mix = mixup(m, { kind = "sent", lam = .7, stream = { shuffle = function() return { 2, 1 } end } })
-  local loss, sum = (mix:loss(batch)):item(), 0
+  local loss, sum = (mix:loss(batch)):item(), 2 * math.log(2)          -- the head's side says nothing: log 2 a text
   for a = 1, 2 do
     local b, z = 3 - a, {}
     for c = 1, 2 do z[c] = .7 * said[a][c] + .3 * said[b][c] end
     local norm = math.log(math.exp(z[1]) + math.exp(z[2]))
     sum = sum - .7 * (z[a] - norm) - .3 * (z[b] - norm)
   end
-  lu.assertAlmostEquals(loss, sum / 2, 1e-5)
+  lu.assertAlmostEquals(loss, sum / 4, 1e-5)
 end
 
 os.exit(lu.LuaUnit.run())

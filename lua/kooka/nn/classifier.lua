@@ -19,7 +19,7 @@ local function classifier(o)
 end
 
 --- model:forward(ids [T,B], lens [B]) -> logits [B,C]
-function Classifier:forward(ids, lens) return (self:raw(ids, lens)) end
+function Classifier:forward(ids, lens) return self:raw(ids, lens) end
 
 --- model:outputs(ids [T,B], lens [B]) -> {prob = [B,C]}
 function Classifier:outputs(ids, lens) return { prob = core.softmax(self:forward(ids, lens)) } end
@@ -28,9 +28,8 @@ function Classifier:outputs(ids, lens) return { prob = core.softmax(self:forward
 -- y: class labels [B]; soft: class shares [B,C]; weight: of each text [B], as of its votes. stats are of the plain
 -- cross-entropy whatever the loss: unsmoothed, unweighted.
 function Classifier:loss(batch)
-  local logits, penalty = self:raw(batch.x, batch.lens)
-  local loss, stats = class_loss.of(self, logits, batch)
-  return pooled.sum(loss, penalty), stats
+  local sides, penalty = self:sides(batch.x, batch.lens)
+  return self:loss_of(sides, penalty, function(logits) return class_loss.of(self, logits, batch) end)
 end
 
 return classifier

@@ -6,7 +6,6 @@
 local core = require "kooka.core"
 local check_options = require "kooka.options"
 local class_loss = require "kooka.nn.class_loss"
-local pooled = require "kooka.nn.pooled"
 
 local mixup = {}
 
@@ -115,12 +114,14 @@ function Mixup:loss(batch)
   if model.alpha > 0 or model.beta > 0 then
     penalty = core.activation_penalty(states, states, { alpha = model.alpha, beta = model.beta })
   end
-  local logits = model:head(x)
-  if model.wide then logits = logits + blend(model.wide(batch.x, batch.lens), a, b, lam, 1) end
-  local first, sums = class_loss.of(model, logits, targets(batch, a))
-  local second, more = class_loss.of(model, logits, targets(batch, b))
   self.last = { lam = lam, layer = at }
-  return pooled.sum(first * lam + second * (1 - lam), penalty), sums * lam + more * (1 - lam)
+  local sides = { model:head(x), model.wide and blend(model.wide(batch.x, batch.lens), a, b, lam, 1) }
+  local of_a, of_b = targets(batch, a), targets(batch, b)
+  return model:loss_of(sides, penalty, function(logits)
+    local first, sums = class_loss.of(model, logits, of_a)
+    local second, more = class_loss.of(model, logits, of_b)
+    return first * lam + second * (1 - lam), sums * lam + more * (1 - lam)
+  end)
 end
 
 --- m:remove()

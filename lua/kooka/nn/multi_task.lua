@@ -27,7 +27,7 @@ local function split(self, x)
 end
 
 --- model:forward(ids [T,B], lens [B]) -> logits [B,C], scores [B]
-function MultiTask:forward(ids, lens) return split(self, (self:raw(ids, lens))) end
+function MultiTask:forward(ids, lens) return split(self, self:raw(ids, lens)) end
 
 --- model:outputs(ids [T,B], lens [B]) -> {prob = [B,C], score = [B]}
 function MultiTask:outputs(ids, lens)
@@ -38,11 +38,13 @@ end
 --- model:loss(batch {x=, lens=, y= or soft=, score=, has_score=nil, weight=nil}) -> loss, stats {nll, n, hits, sse, sae, n_score}
 -- y: labels [B], 0: none; score: targets [B]; has_score [B]: 0 where a score is missing (it may be nan there).
 function MultiTask:loss(batch)
-  local x, penalty = self:raw(batch.x, batch.lens)
-  local logits, score = split(self, x)
-  local loss, stats = class_loss.of(self, logits, batch)
-  local score_loss, errors = core.regression_loss(score, batch.score, batch.has_score, { kind = self.score_loss, delta = self.delta })
-  return pooled.sum(loss * self.class_weight + score_loss * self.score_weight, penalty), core.cat(stats, errors)
+  local sides, penalty = self:sides(batch.x, batch.lens)
+  return self:loss_of(sides, penalty, function(x)
+    local logits, score = split(self, x)
+    local loss, stats = class_loss.of(self, logits, batch)
+    local score_loss, errors = core.regression_loss(score, batch.score, batch.has_score, { kind = self.score_loss, delta = self.delta })
+    return loss * self.class_weight + score_loss * self.score_weight, core.cat(stats, errors)
+  end)
 end
 
 return multi_task

@@ -52,9 +52,11 @@ end
 --- model:loss(batch {x=, lens=, y=, weight=nil}) -> loss, stats {nll, n, hits, sse, sae}
 -- y: classes [B], from 1. nll: -log P(class) whatever the loss; sse, sae: errors of the expected class.
 function Ordinal:loss(batch)
-  local s, penalty = self:raw(batch.x, batch.lens)
-  local loss, stats = core.ordinal_loss(s:reshape(-1), self:thresholds(), batch.y, batch.weight, { kind = self.loss_kind })
-  return pooled.sum(loss, penalty), stats
+  local sides, penalty = self:sides(batch.x, batch.lens)
+  local theta = self:thresholds()
+  return self:loss_of(sides, penalty, function(s)
+    return core.ordinal_loss(s:reshape(-1), theta, batch.y, batch.weight, { kind = self.loss_kind })
+  end)
 end
 
 return ordinal

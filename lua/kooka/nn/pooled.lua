@@ -30,8 +30,10 @@ local function as_list(v) return type(v) == "table" and v or { v } end
 --   between them, and only pieces that begin at most max_len (20 bptt) tokens before the text's end are
 --   pooled. Without bptt a text is read and differentiated whole. fastai's are 72 and 1440. What a text gets does not
 --   depend on the others of its batch: in fastai 2.8.12 it does where the longest is no multiple of bptt (tests/golden/awd.py).
---   ngrams = 0: runs of up to so many tokens that a linear layer beside the network reads too (kooka.nn.ngram_linear), hashed
---   into buckets = 2^18 rows; what it says is added to what the head says. 0: no such layer.
+--   ngrams = 0: runs of up to so many tokens that a linear model beside the network reads (kooka.nn.ngram_linear), hashed into
+--   buckets = 2^20 rows; 0: none. Each of the two is trained on its own loss, the answer is the mean of what both say (of logits:
+--   the geometric mean of their probabilities). Trained on the loss of their sum, what the one knows by heart the other
+--   does not learn.
 --   alpha, beta = 0: activation penalties of the pooled states (fastai adds them with 2 and 1); padding counts as zeros.
 --   Raises for an option that the class does not have (kooka.nn.settings).
 function pooled.new(class, o, outputs)
@@ -136,15 +138,29 @@ function Pooled:head(x)
   return x
 end
 
---- model:raw(ids [T,B], lens [B]) -> what the head's last layer (and the n-grams' layer) gives [B,K], activation penalty or nil
-function Pooled:raw(ids, lens)
+--- model:sides(ids [T,B], lens [B]) -> list of what the head's last layer and the n-grams' model give [B,K], penalty or nil
+-- penalty: of the activations.
+function Pooled:sides(ids, lens)
   local x, h = self:pool(ids, lens)
   local penalty
   if self.training and (self.alpha > 0 or self.beta > 0) then
     penalty = core.activation_penalty(h, h, { alpha = self.alpha, beta = self.beta })
   end
-  x = self:head(x)
-  return self.wide and x + self.wide(ids, lens) or x, penalty
+  return { self:head(x), self.wide and self.wide(ids, lens) }, penalty
+end
+
+local function mean(sides) return sides[2] and (sides[1] + sides[2]) * .5 or sides[1] end
+
+--- model:raw(ids [T,B], lens [B]) -> the mean of its sides [B,K]
+function Pooled:raw(ids, lens) return mean((self:sides(ids, lens))) end
+
+--- model:loss_of(sides, penalty or nil, of) -> loss, stats
+-- of(x [B,K]) -> loss, stats. In training the loss is the mean of the sides' losses, else that of their mean; the stats are always
+-- of the mean.
+function Pooled:loss_of(sides, penalty, of)
+  local loss, stats = of(mean(sides))
+  if self.training and sides[2] then loss = ((of(sides[1])) + (of(sides[2]))) * .5 end
+  return penalty and loss + penalty or loss, stats
 end
 
 --- model:groups() -> layer groups: embedding, each layer, head
@@ -159,9 +175,6 @@ function Pooled:groups()
   groups[#groups + 1] = head
   return groups
 end
-
---- pooled.sum(loss, penalty or nil) -> loss
-function pooled.sum(loss, penalty) return penalty and loss + penalty or loss end
 
 --- pooled.bounded(x, range) -> x, or with range = {lo, hi} lo + (hi - lo) sigmoid(x)
 function pooled.bounded(x, range)

@@ -28,10 +28,11 @@ function Regressor:outputs(ids, lens) return { score = self:forward(ids, lens) }
 --- model:loss(batch {x=, lens=, score=, weight=nil}) -> loss, stats {sse, sae, n}
 -- score: targets [B]; weight [B]: 0 where there is no target.
 function Regressor:loss(batch)
-  local x, penalty = self:raw(batch.x, batch.lens)
-  local loss, stats = core.regression_loss(pooled.bounded(x:reshape(-1), self.range), batch.score, batch.weight,
-    { kind = self.loss_kind, delta = self.delta })
-  return pooled.sum(loss, penalty), stats
+  local sides, penalty = self:sides(batch.x, batch.lens)
+  return self:loss_of(sides, penalty, function(x)
+    return core.regression_loss(pooled.bounded(x:reshape(-1), self.range), batch.score, batch.weight,
+      { kind = self.loss_kind, delta = self.delta })
+  end)
 end
 
 return regressor
