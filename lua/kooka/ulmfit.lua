@@ -119,6 +119,31 @@ function ulmfit.language_model(run, tok, o)
   return file, history
 end
 
+--- ulmfit.start(run, folder) -> tokenizer, shape, name of the weights' file
+-- Stage "start": tokenizer and weights of a language model that is there already (a folder of kooka.model, such as model/lm of recipe
+-- lm), copied into the run: a start for ulmfit.language_model (from). shape: cell, embed, hidden, layers and backwards, which must be the
+-- same there. Raises for what is no language model of pieces of cleaned texts with float32 weights and a whole softmax.
+function ulmfit.start(run, folder)
+  local shape = run:stage("start", function()
+    local m, out = must(model.load(folder)), {}
+    local wrong = m:kind() ~= "language_model" and ("a %s; expected a language model"):format(m:kind())
+      or m.config.tokens == "words" and "its tokens are words; expected pieces, which can spell any text"
+      or not m:cleaned() and "it read texts as they were, this recipe cleans them; train it with --clean"
+      or m.config.softmax == "adaptive" and "it has an adaptive softmax; expected a whole one"
+      or m.config.int8 and "its weights have eight bits; expected the model they were made from"
+    if wrong then error(("%s: %s"):format(folder, wrong), 0) end
+    must(core.sys.write_file(run:path("tokenizer.model"), must(core.sys.read_file(folder .. "/tokenizer.model"))))
+    must(m.network:save(run:path("start.safetensors")))
+    run:data(folder .. "/model.safetensors", { role = "language model" })
+    for _, name in ipairs { "embed", "hidden", "layers" } do out[name] = m.config[name] end
+    out.cell, out.backwards = m.config.cell or "lstm", m.config.backwards == true
+    run:say("start: the language model of %s (%s, embedding %d, hidden %d x %d, %d pieces)", folder, out.cell, out.embed,
+      out.hidden, out.layers, m.tokenizer:size())
+    return out
+  end)
+  return must(tokenizer.load(run.dir .. "/tokenizer.model")), shape, "start.safetensors"
+end
+
 -- What the loss wants of training row i: the text's number, class shares (smoothed), and how much it counts.
 local function wanted(o, i, classes)
   local row, smoothing, target, weight = o.rows and o.rows[i] or i, o.smoothing or 0, {}, o.weights and 0 or 1

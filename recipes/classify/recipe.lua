@@ -233,7 +233,7 @@ local function final(p, run, tok, d, lm, s, told)
   return run:stage("model", function()
     m.calibration = calibrate.fit(s.prob, s.labels, { fold = s.fold, groups = s.groups, seed = p.seed })
     local data = run:sources()
-    data[1].texts, data[1].about = #d.labels, "classes: " .. table.concat(d.names, ", ")
+    data[1].terms, data[1].texts, data[1].about = p.terms, #d.labels, "classes: " .. table.concat(d.names, ", ")
     m.card = { name = "classes of " .. d.path:match("[^/]*$"), split = told, scores = s.shown,
       data = data, precision = kooka.precision(),
       use = "texts like those of the table, in its language", training = ("%d epochs behind a language model's %d"):format(p.epochs, p.lm_epochs),
@@ -285,6 +285,20 @@ local function write_report(run, p, d, s, told, history)
   run:say("report: %s", run:path("report.html"))
 end
 
+-- Tokenizer, and where --start names a language model, the file of its weights; its sizes are then this run's.
+local function beginning(p, run, known)
+  if p.start == "" then return ulmfit.tokenizer(run, known, { vocab = p.vocab }) end
+  if p.pretrained ~= "" then error("--start and --pretrained are two beginnings: give one of them", 0) end
+  local tok, shape, from = ulmfit.start(run, p.start)
+  if p.backwards ~= shape.backwards then
+    error(("--start %s: it reads texts %s; %s --backwards"):format(p.start, p.backwards and "forward" or "from their end",
+      p.backwards and "leave out" or "give"), 0)
+  end
+  for name, value in pairs(shape) do p[name] = value end
+  p.vocab = tok:size()
+  return tok, from
+end
+
 -- What a reader must know before any number.
 local function first_line(p, d, parts)
   local told = #parts == 1
@@ -304,7 +318,8 @@ return {
   about = "Classes for the texts of any table: ULMFiT beside NB-SVM and the majority, out of fold, and a model to use",
   params = ulmfit.params({
     vocab = 8000, cell = "lstm", embed = 256, hidden = 512, layers = 2, lm_epochs = 5, lm_lr = 5e-3, lm_drop = .5,
-    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .5, ngrams = 3, smoothing = .05, batch = 64
+    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .5, ngrams = 3, smoothing = .05, batch = 64,
+    pretrained = "", itos = "",
   }, {
     data = { default = "", help = "the table (CSV with comma, tab or semicolon), or a file with a text a line and --labels" },
     text = { default = "", help = "its column of texts; found where not given" },
@@ -314,6 +329,9 @@ return {
     test = { default = "", help = "a file of the same kind to predict: predictions/classify.csv" },
     backwards = { default = false, help = "read the texts from their end: a second run for `kooka ensemble`" },
     texts = { default = "", help = "more texts for the language model: .txt (one a line), .csv, .tsv, .jsonl, folders of them; several with commas" },
+    terms = { default = "", help = "who may use the data and for what; for the model's card (\"\": not stated)" },
+    start = { default = "", help = "folder of a language model to start from, as `kooka run lm --clean` keeps one in model/lm: its pieces, "
+      .. "weights and sizes, trained lm_epochs more on these texts" },
     skip_bad = { default = false, help = "leave out rows without text or class instead of stopping" },
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },
     split_seed = { default = 1, min = 0, help = "seed of the folds, apart from --seed: runs of several seeds then share them" },
@@ -336,12 +354,13 @@ return {
     run:say("%s", told)
     local known = #parts == 1 and of(d.texts, parts[1].train) or table.move(d.texts, 1, #d.texts, 1, {})
     table.move(d.more, 1, #d.more, #known + 1, known)
-    local tok = ulmfit.tokenizer(run, known, { vocab = p.vocab })
+    local tok, from = beginning(p, run, known)
     local cut = math.max(1, #known // 20)
     local lm, history = ulmfit.language_model(run, tok, {
-      name = "language-model", texts = table.move(known, cut + 1, #known, 1, {}), valid = table.move(known, 1, cut, 1, {}),
+      name = "language-model", from = from, texts = table.move(known, cut + 1, #known, 1, {}), valid = table.move(known, 1, cut, 1, {}),
       cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, epochs = p.lm_epochs, lr = p.lm_lr,
       backwards = p.backwards, drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
+      pretrained = p.pretrained, itos = p.itos,
     })
     local out = {}
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end

@@ -237,7 +237,7 @@ local function keep_model(run, p, d, tok, network, options, told, ours, rate)
     local scores = {}
     for split, m in pairs(ours) do scores[split .. " perplexity of a token"] = m end
     local data = run:sources()
-    data[1].texts, data[1].about = d.size.train.lines, d.told
+    data[1].terms, data[1].texts, data[1].about = p.terms, d.size.train.lines, d.told
     local card = { name = "language model of " .. (p.data:match("([^/]+)/*$") or p.data), split = told, scores = scores,
       data = data,
       use = "texts like those it read: generation, perplexity, a start for a classifier",
@@ -496,6 +496,7 @@ return {
     data = { default = "../shared/data/lm/ptb", help = "folder with files train, valid and test; or .txt files; or one file" },
     tokens = { default = "auto", choices = { "auto", "words", "pieces" },
       help = "words between spaces, or SentencePiece pieces; auto: words where the text holds <unk>" },
+    terms = { default = "", help = "who may use the data and for what; for the model's card (\"\": not stated)" },
     clean = { default = false, help = "pieces: clean the lines as recipes on tweets do (scores are then of the cleaned text)" },
     dropouts = { default = "fastai", choices = { "fastai", "awd" }, help = "which five dropouts lm_drop multiplies: fastai's, or AWD-LSTM's of 500 epochs" },
     shuffle = { default = false, help = "a new order of the lines each epoch: for lines that have nothing to do with each other" },

@@ -167,7 +167,7 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   self:table("new.csv", 15, 2)
   self:write("more.txt", (texts_of(50, 3, 3)))
   local status, out, err = self:run("classify", "--smoke", "--data", "t.csv", "--folds", "2", "--test", "new.csv", "--texts", "more.txt",
-    "--group", "person", "--balance", "sqrt", "--out", "o")
+    "--group", "person", "--balance", "sqrt", "--terms", "made up, free for all", "--out", "o")
   lu.assertEquals(status, 0, err)
   lu.assertStrContains(out, "text: message; label: kind")
   lu.assertStrContains(out, "It read 50 more texts from more.txt")
@@ -193,6 +193,7 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   for i, row in ipairs(model:predict(texts)) do lu.assertAlmostEquals(row[1], tonumber(said.data["prob_a bird"][i]), 1e-5) end
   local card = self:read "o/model/final/card.md"
   lu.assertStrContains(card, "| f1_macro | ")
+  lu.assertStrContains(card, "| terms of use | made up, free for all |")
   local config = self:json "o/config.json"
   lu.assertStrContains(card, "| precision of the training | " .. config.precision .. " |")
   for _, entry in ipairs(config.data) do lu.assertStrContains(card, "| sha256 | " .. entry.sha256 .. " |") end
@@ -200,6 +201,40 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   lu.assertStrContains(report, "rows: what is true")
   self:goes_on("o", { "stages/predict-2.json", "stages/all-rows.json", "stages/model.json", "predictions/classify_oof.csv", "predictions/classify.csv" },
     { "predictions/classify_oof.csv", "predictions/classify.csv", "metrics.json", "model/final/model.safetensors" })
+end
+
+function TestClassify:test_it_starts_from_a_language_model_that_is_there()
+  self:table("t.csv", 120, 1, true)
+  local status, _, err = self:run("classify", "--smoke", "--data", "t.csv", "--embed", "12", "--out", "first")
+  lu.assertEquals(status, 0, err)
+  local out
+  status, out, err = self:run("classify", "--smoke", "--data", "t.csv", "--start", "first/model/language-model", "--out", "second")
+  lu.assertEquals(status, 0, err)
+  lu.assertStrContains(out, "start: the language model of first/model/language-model (lstm, embedding 12, hidden 24 x 2, ")
+  local a, b = self:json "first/model/final/config.json", self:json "second/model/final/config.json"
+  lu.assertEquals({ b.embed, b.vocab }, { 12, a.vocab })
+  lu.assertEquals(self:read "second/tokenizer.model", self:read "first/tokenizer.model")
+  local roles = {}
+  for _, entry in ipairs(self:json("second/config.json").data) do roles[entry.role] = entry.path end
+  lu.assertEquals(roles["language model"], "first/model/language-model/model.safetensors")
+  -- what it starts from is where the other one ended: less to learn in its first epoch
+  local function first_loss(dir)
+    for line in io.lines(self.dir .. "/" .. dir .. "/log.jsonl") do
+      local record = kooka.json.decode(line)
+      if record.label == "language-model" and record.epoch == 1 then return record.train_loss end
+    end
+  end
+  lu.assertTrue(first_loss "second" < first_loss "first")
+  local function fails(message, ...)
+    status, _, err = self:run("classify", "--smoke", "--data", "t.csv", "--out", "third", ...)
+    lu.assertEquals(status, 1)
+    lu.assertStrContains(err, message)
+    sys.remove_tree(self.dir .. "/third")
+  end
+  fails("first/model/final: a classifier; expected a language model", "--start", "first/model/final")
+  fails("nowhere: no such folder", "--start", "nowhere")
+  fails("it reads texts forward; leave out --backwards", "--start", "first/model/language-model", "--backwards")
+  fails("--start and --pretrained are two beginnings", "--start", "first/model/language-model", "--pretrained", "x.pth")
 end
 
 function TestClassify:test_seeds_share_their_folds_and_are_compared_by_fold()
