@@ -222,6 +222,13 @@ local function plan(o, groups)
   return list
 end
 
+-- Rows of the n-grams' table: about as many as a text of that many has different n-grams (30 to 40 a tweet), 2^20 at most.
+local function buckets_for(texts)
+  local n = 1 << 10
+  while n < 32 * texts and n < 1 << 20 do n = n << 1 end
+  return n
+end
+
 --- ulmfit.classifier(run, tok, {name=, from=, texts=, labels=, rows=, valid_rows=, classes=2, epochs=, lr=, ...}) -> model
 -- Stage `name`: the encoder of language model file `from` and a new head, whose bias begins at the classes' shares and
 -- ends settled (kooka.learn.settle). First the head alone (head_epochs at head_lr), then everything at discriminative
@@ -231,13 +238,14 @@ end
 -- answers both. text_weights: how much each text counts in the loss of its class (1: as usual). rows: texts to train on
 -- (repeats allowed: oversampling; default: all); valid_rows: texts to watch; fold: its number, for the records of
 -- epochs. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in
--- kooka.nn.classifier; ngrams, buckets as in kooka.nn.pooled; smoothing, weights, drop, decay, clip, batch, backwards.
+-- kooka.nn.classifier; ngrams as in kooka.nn.pooled, buckets too (default: 32 a text); smoothing, weights, drop, decay, clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",
-    "ngrams", "buckets", "classes_names" } do
+    "ngrams", "classes_names" } do
     options[name] = o[name]
   end
+  if (o.ngrams or 0) > 0 then options.buckets = o.buckets or buckets_for(#(o.rows or o.texts)) end
   options.kind, options.classes, options.head = o.scores and "multi_task" or "classifier", o.classes or 2, o.head or 50
   local network = nn[options.kind](options)
   local m = model.new { network = network, tokenizer = tok, config = options, card = o.card }

@@ -285,6 +285,20 @@ local function write_report(run, p, d, s, told, history)
   run:say("report: %s", run:path("report.html"))
 end
 
+local STEPS <const> = 300          -- of the optimizer, at least: with 64 texts a batch, 4 epochs of 300 texts are 16 and teach nothing
+local SMALL <const>, USUAL <const> = 8, 64
+
+-- Batches and epochs where 0 leaves them to us: the fewer rows, the smaller the ones and the more of the others.
+local function pace(p, run, rows)
+  if p.batch == 1 then error("--batch 1: batch norm needs 2 texts at least; 0 chooses", 0) end
+  if p.batch == 0 then
+    p.batch = USUAL
+    while p.batch > SMALL and p.batch > rows // 16 do p.batch = p.batch // 2 end
+  end
+  if p.epochs == 0 then p.epochs = math.max(4, -(-STEPS * p.batch // rows)) end
+  run:say("classifiers: %d rows to train on, batches of %d, %d epochs behind the head's %d", rows, p.batch, p.epochs, p.head_epochs)
+end
+
 -- Tokenizer, and where --start names a language model, the file of its weights; its sizes are then this run's.
 local function beginning(p, run, known)
   if p.start == "" then return ulmfit.tokenizer(run, known, { vocab = p.vocab }) end
@@ -318,7 +332,7 @@ return {
   about = "Classes for the texts of any table: ULMFiT beside NB-SVM and the majority, out of fold, and a model to use",
   params = ulmfit.params({
     vocab = 8000, cell = "lstm", embed = 256, hidden = 512, layers = 2, lm_epochs = 5, lm_lr = 5e-3, lm_drop = .5,
-    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .5, ngrams = 3, smoothing = .05, batch = 64,
+    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, lr = 2.5e-3, drop = .5, ngrams = 3, smoothing = .05,
     pretrained = "", itos = "",
   }, {
     data = { default = "", help = "the table (CSV with comma, tab or semicolon), or a file with a text a line and --labels" },
@@ -329,6 +343,9 @@ return {
     test = { default = "", help = "a file of the same kind to predict: predictions/classify.csv" },
     backwards = { default = false, help = "read the texts from their end: a second run for `kooka ensemble`" },
     texts = { default = "", help = "more texts for the language model: .txt (one a line), .csv, .tsv, .jsonl, folders of them; several with commas" },
+    batch = { default = 0, min = 0, max = 1024, help = "texts of a batch of the classifier; 0: 64, fewer where there are fewer than 1,024 rows" },
+    epochs = { default = 0, min = 0, max = 200, help = "epochs of the classifier with everything unfrozen; 0: 4, or so many that they "
+      .. "make 300 steps" },
     terms = { default = "", help = "who may use the data and for what; for the model's card (\"\": not stated)" },
     start = { default = "", help = "folder of a language model to start from, as `kooka run lm --clean` keeps one in model/lm: its pieces, "
       .. "weights and sizes, trained lm_epochs more on these texts" },
@@ -352,6 +369,7 @@ return {
     local parts = splits(p, d)
     local told = first_line(p, d, parts)
     run:say("%s", told)
+    pace(p, run, #parts[1].train)
     local known = #parts == 1 and of(d.texts, parts[1].train) or table.move(d.texts, 1, #d.texts, 1, {})
     table.move(d.more, 1, #d.more, #known + 1, known)
     local tok, from = beginning(p, run, known)

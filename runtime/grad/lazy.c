@@ -102,9 +102,8 @@ void kk_lazy_update(kk_lazy *l, kk_rowset *r, int64_t from, int64_t to, const kk
   kk_real *p = kk_real_data(l->p), *g = l->p->store->grad;
   kk_real *s0 = l->state[0] ? kk_real_data(l->state[0]) : NULL, *s1 = l->state[1] ? kk_real_data(l->state[1]) : NULL;
   const bool moves = kk_update_moves(l->rule, h, l->state[0]);
-  for (int64_t i = from; i < to; i++) {
+  for (int64_t i = kk_rowset_next(r, from, to); i < to; i = kk_rowset_next(r, i + 1, to)) {
     const int64_t at = i * l->width;
-    if (!r->seen[i]) continue;
     lazy_row(l, i);
     kk_update(l->rule, p + at, s0 ? s0 + at : NULL, s1 ? s1 + at : NULL, g + at, l->width, h);
     l->at[i] += moves;

@@ -181,8 +181,11 @@ static double optim_piece_sumsq(const optim_item *it, const optim_piece *k) {
   double s = 0;
   if (!it->by_rows) return kk_update_sumsq(g + k->begin, k->end - k->begin);
   const int64_t width = it->p->shape.n[1];
-  for (int64_t i = k->begin; i < k->end; i++)
-    if (!r || r->all || r->seen[i]) s += kk_update_sumsq(g + i * width, width);
+  const bool every = !r || r->all;
+  for (int64_t i = k->begin; i < k->end; i++) {
+    if (!every && (i = kk_rowset_next(r, i, k->end)) == k->end) break;
+    s += kk_update_sumsq(g + i * width, width);
+  }
   return s;
 }
 

@@ -110,6 +110,7 @@ static void update_idle_part(kk_rule rule, kk_real *p, kk_real *s0, kk_real *s1,
 
 void kk_update_idle(kk_rule rule, kk_real *p, kk_real *s0, kk_real *s1, int64_t n, const kk_hyper *past, int64_t mask,
                     int64_t from, int64_t to) {
+  if (update_zero(p, n) && (!s0 || update_zero(s0, n)) && (!s1 || update_zero(s1, n))) return;    /* as it began: zero stays zero */
   for (int64_t i = 0; i < n; i += PART)
     update_idle_part(rule, p + i, s0 ? s0 + i : NULL, s1 ? s1 + i : NULL, n - i < PART ? n - i : PART, past, mask,
                      from, to);

@@ -8,6 +8,8 @@
 #ifndef KK_ROWSET_H
 #define KK_ROWSET_H
 
+#include <string.h>
+
 #include "tensor/tensor.h"
 
 /* Brings rows ids[0..n) of the owner's table up to date, or all where ids is NULL; cannot fail. */
@@ -27,6 +29,15 @@ kk_status kk_rowset_new(kk_tensor *t, void *owner, kk_settle_fn settle, kk_err *
 void kk_rowset_drop(kk_storage *s);             /* settles nothing */
 /* Zeroes the gradient of the rows seen. false: nothing says which they are, and all of it is to be zeroed. */
 bool kk_rowset_zero(kk_storage *s);
+
+/* The first row from i on, before end, whose gradient was added to; end where there is none. Eight rows at a time are passed over. */
+static inline int64_t kk_rowset_next(const kk_rowset *r, int64_t i, int64_t end) {
+  for (uint64_t eight; i < end && !r->seen[i];) {
+    i++;
+    while (i + 8 <= end && (memcpy(&eight, r->seen + i, 8), !eight)) i += 8;
+  }
+  return i;
+}
 
 /* The record where t is the table itself, not a view of a part of it. */
 static inline kk_rowset *kk_rowset_of(const kk_tensor *t) {
