@@ -238,7 +238,8 @@ end
 -- answers both. text_weights: how much each text counts in the loss of its class (1: as usual). rows: texts to train on
 -- (repeats allowed: oversampling; default: all); valid_rows: texts to watch; fold: its number, for the records of
 -- epochs. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in
--- kooka.nn.classifier; ngrams as in kooka.nn.pooled, buckets too (default: 32 a text); smoothing, weights, drop, decay, clip, batch, backwards.
+-- kooka.nn.classifier; ngrams as in kooka.nn.pooled, buckets too (default: 32 a text); smoothing, weights, drop, decay,
+-- clip, batch, backwards.
 function ulmfit.classifier(run, tok, o)
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",
