@@ -222,7 +222,7 @@ local function plan(o, groups)
   return list
 end
 
--- Rows of the n-grams' table: about as many as a text of that many has different n-grams (30 to 40 a tweet), 2^20 at most.
+-- Rows of the n-grams' table: a tweet brings some 30 n-grams that no other of a few thousand has. 2^20 at most.
 local function buckets_for(texts)
   local n = 1 << 10
   while n < 32 * texts and n < 1 << 20 do n = n << 1 end

@@ -375,7 +375,7 @@ local function finish_models(run, p, d, out, told)
       local folder = ("model/classifier-%d"):format(k)
       local m, probs, labels = kooka.try(model.load(run.dir .. "/" .. folder)), {}, of(d.labels, o.rows)
       for i, x in ipairs(o.prob) do probs[i] = { 1 - x, x } end
-      m:calibrate { probs = probs, labels = labels, seed = p.seed }
+      m:calibrate { probs = probs, labels = labels, method = "platt", seed = p.seed }    -- from shares of votes to what most say
       m.card = { name = ("humour in Spanish tweets, model %d of %d"):format(k, #out), language = "Spanish", split = told, limits = LIMITS,
         data = { name = "HAHA 2019, training file (Chiruzzo et al. 2019)", terms = "those of the contest; not shipped",
           texts = #d.material.texts - #o.rows },
