@@ -174,6 +174,7 @@ local function language_model(p, run, d, lm_texts)
     o.texts = table.move(outside, 1, #outside, #own + 1, table.move(own, 1, #own, 1, {}))
     o.from = ulmfit.language_model(run, tok, o)
   end
+  if p.lm_epochs == 0 then p.lm_epochs = #outside > 0 and 3 or 6 end
   o.name, o.texts, o.epochs, o.lr = "language-model", own, p.lm_epochs, p.lm_lr
   return tok, (ulmfit.language_model(run, tok, o))
 end
@@ -381,8 +382,8 @@ local function finish_models(run, p, d, out, told)
           texts = #d.material.texts - #o.rows },
         scores = eval.binary(o.prob, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples }),
         use = "ranking and counting humorous tweets in Spanish", precision = kooka.precision(),
-        training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm_epochs, head_epochs = p.head_epochs, epochs = p.epochs,
-          lr = p.lr, oversample = p.oversample } }
+        training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm == "" and p.lm_epochs or nil,
+          head_epochs = p.head_epochs, epochs = p.epochs, lr = p.lr, oversample = p.oversample } }
       kooka.try(m:save(run.dir .. "/" .. folder))
       for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
     end
@@ -415,7 +416,7 @@ return {
   name = "haha",
   about = "Humour in Spanish tweets (HAHA 2019): ULMFiT beside NB-SVM, characters and the majority, with intervals and a prediction file",
   params = ulmfit.params({
-    vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 6, lm_lr = 5e-3, lm_drop = .5,
+    vocab = 8000, cell = "lstm", embed = 224, hidden = 448, layers = 3, lm_lr = 5e-3, lm_drop = .5,
     lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 3, lr = 2.5e-3, drop = .5, ngrams = 3,
     smoothing = 0.0, batch = 64, unfreeze = "at once", pretrained = "", itos = "",
   }, {
@@ -425,7 +426,8 @@ return {
     labels = { default = "votes", choices = { "votes", "majority" }, help = "what a text's class is: the share of its votes, or 0 or 1" },
     votes = { default = "", help = "more texts with votes to train on, one .tsv or .csv file or several with commas between: columns text, "
       .. "votes_no, votes_1 .. votes_5, or text, vote" },
-    general_epochs = { default = 3, min = 1, max = 100, help = "epochs of the language model on `texts`, before its own" },
+    lm_epochs = { default = 0, min = 0, max = 100, help = "epochs of the language model on the contest's texts; 0: 3 behind `texts`, else 6" },
+    general_epochs = { default = 1, min = 1, max = 100, help = "epochs of the language model on `texts`, before its own" },
     general_lr = { default = 5e-3, min = 1e-6, max = 1, help = "largest learning rate of those epochs" },
     transductive = { default = false, help = "let the language model read the test texts too (never their labels)" },
     folds = { default = 5, min = 1, max = 20, help = "cross-validation folds; 1: a single hold-out of share `valid`" },

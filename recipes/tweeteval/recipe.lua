@@ -465,7 +465,7 @@ return {
   name = "tweeteval",
   about = "TweetEval: seven tasks on English tweets beside NB-SVM, FastText-like and majority; predictions in the contest's layout",
   params = ulmfit.params({
-    vocab = 10000, cell = "lstm", embed = 320, hidden = 768, layers = 3, lm_epochs = 3, lm_lr = 5e-3, lm_drop = .5,
+    vocab = 8000, cell = "lstm", embed = 224, hidden = 448, layers = 3, lm_epochs = 2, lm_lr = 5e-3, lm_drop = .5,
     lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .6, ngrams = 3, smoothing = .1, batch = 64
   }, {
     data = { default = "../shared/data/tweeteval", help = "TweetEval's folder of tasks" },
