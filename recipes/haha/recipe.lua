@@ -10,6 +10,7 @@
 -- same rows; the cut that F1 needs is chosen on the other folds. The predictions are those of all stacked where there are folds.
 -- Funniness (task 2) comes from the same network.
 local kooka = require "kooka"
+local calibrate = require "kooka.eval.calibrate"
 local characters = require "kooka.baseline.characters"
 local csv = require "kooka.data.csv"
 local ensemble = require "kooka.ensemble"
@@ -369,18 +370,22 @@ end
 local LIMITS = "humour of 2018 and 2019, of accounts that the contest chose and people of Uruguay voted on; texts of another place or time "
   .. "score lower, and what is offensive is not judged"
 
--- Each fold's model: calibrated on its held-out rows, with its scores on its card. `kooka predict` takes them all as one.
+-- Each fold's model: calibrated on its held-out rows, with the scores of what it then says on its card, where each row is calibrated
+-- by others. `kooka predict` takes them all as one.
 local function finish_models(run, p, d, out, told)
   run:stage("models", function()
     for k, o in ipairs(out) do
       local folder = ("model/classifier-%d"):format(k)
       local m, probs, labels = kooka.try(model.load(run.dir .. "/" .. folder)), {}, of(d.labels, o.rows)
+      local said = {}
       for i, x in ipairs(o.prob) do probs[i] = { 1 - x, x } end
+      for i, row in ipairs(calibrate.crossfit(probs, labels, nil, "platt")) do said[i] = row[FUNNY] end
       m:calibrate { probs = probs, labels = labels, method = "platt", seed = p.seed }    -- from shares of votes to what most say
-      m.card = { name = ("humour in Spanish tweets, model %d of %d"):format(k, #out), language = "Spanish", split = told, limits = LIMITS,
+      m.card = { name = ("humour in Spanish tweets, model %d of %d"):format(k, #out), language = "Spanish", limits = LIMITS,
+        split = told .. " Scores are of calibrated answers, each row calibrated by the others.",
         data = { name = "HAHA 2019, training file (Chiruzzo et al. 2019)", terms = "those of the contest; not shipped",
           texts = #d.material.texts - #o.rows },
-        scores = eval.binary(o.prob, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples }),
+        scores = eval.binary(said, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples }),
         use = "ranking and counting humorous tweets in Spanish", precision = kooka.precision(),
         training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm == "" and p.lm_epochs or nil,
           head_epochs = p.head_epochs, epochs = p.epochs, lr = p.lr, oversample = p.oversample } }

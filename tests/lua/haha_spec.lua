@@ -99,6 +99,11 @@ function TestHaha:test_folds_funniness_and_the_stack()
   for i, id in ipairs(truth.id) do funny[id] = tonumber(truth.funniness_average[i]) or 0 end
   for i, id in ipairs(oof.id) do sse = sse + (tonumber(oof.funniness_average[i]) - funny[id]) ^ 2 / oof.n end
   lu.assertAlmostEquals(math.sqrt(sse), m.funniness_blend_rmse_all.value, 1e-3)
+  -- the kept models answer what the majority says, and their cards have the scores of those answers
+  local model = kooka.try(require("kooka.model").load(self.dir .. "/o/model/classifier-1"))
+  lu.assertEquals(model.calibration.method, "platt")
+  lu.assertAlmostEquals(model.card.scores.log_loss.value, model.calibration.log_loss.after.value, 1e-9)
+  lu.assertTrue(model.calibration.log_loss.after.value < model.calibration.log_loss.before.value)
 end
 
 function TestHaha:test_texts_with_votes_from_outside_train_but_none_like_the_contests()

@@ -172,13 +172,14 @@ local function cross_fitted(fit, probs, labels, fold)
   return out
 end
 
---- calibrate.crossfit(probs, labels, fold, method = "platt") -> probs
--- Each row by a calibration that was fitted on the rows of all other folds: what may be scored. fold: of each row.
+--- calibrate.crossfit(probs, labels, fold = nil, method = "platt") -> probs
+-- Each row by a calibration that was fitted on the rows of all other folds: what may be scored. fold: of each row; nil: five, taken in
+-- turn, as in calibrate.fit.
 function calibrate.crossfit(probs, labels, fold, method)
   local fit = FITS[method or "platt"]
   if not fit then error(("calibrate: method is %s, expected temperature, platt or isotonic"):format(tostring(method)), 2) end
   checked(probs, labels, { fold = fold })
-  return cross_fitted(fit, probs, labels, fold)
+  return cross_fitted(fit, probs, labels, folds_of(labels, { fold = fold }))
 end
 
 --- calibrate.fit(probs, labels, {method="temperature", folds=5, fold=nil, groups=nil, seed=nil}) -> calibration
