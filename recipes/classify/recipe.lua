@@ -286,7 +286,7 @@ local function write_report(run, p, d, s, told, history)
 end
 
 local STEPS <const> = 300          -- of the optimizer, at least: with 64 texts a batch, 4 epochs of 300 texts are 16 and teach nothing
-local SMALL <const>, USUAL <const> = 8, 64
+local SMALL <const>, USUAL <const> = 16, 64
 
 -- Batches and epochs where 0 leaves them to us: the fewer rows, the smaller the ones and the more of the others.
 local function pace(p, run, rows)

@@ -171,7 +171,7 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
     "--batch", "0", "--epochs", "0", "--out", "o")
   lu.assertEquals(status, 0, err)
   lu.assertStrContains(out, "text: message; label: kind")
-  lu.assertStrContains(out, "classifiers: 107 rows to train on, batches of 8, 23 epochs behind the head's 1")
+  lu.assertStrContains(out, "classifiers: 107 rows to train on, batches of 16, 45 epochs behind the head's 1")
   lu.assertStrContains(out, "It read 50 more texts from more.txt")
   local m = self:json "o/metrics.json"
   for _, name in ipairs { "accuracy", "f1_macro", "mcc", "log_loss", "nbsvm_accuracy", "f1_a bird" } do
