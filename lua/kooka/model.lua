@@ -103,6 +103,19 @@ local function no_language_model(self, who, level)
   end
 end
 
+-- visit(batch) for texts in batches of like length.
+local function over(self, texts, o, visit)
+  local src = source(self, self:encode(texts), nil, o)
+  local _ <close> = evaluation(self.network)
+  local bar <close> = o.bar ~= false and progress.new { label = "predict", total = (src:steps()), unit = "step" } or nil
+  for _, batch in src:epoch(1) do
+    local scope <close> = core.scope()
+    visit(batch)
+    if bar then bar:step() end
+    if core.sys.stopped() then error("interrupted", 0) end
+  end
+end
+
 local PREDICT = { raw = true, batch = true, bar = true }
 
 --- m:predict(texts, {raw=false, batch=64, bar=true}) -> list of answers, in the order given
@@ -114,20 +127,37 @@ function Model:predict(texts, o)
   check_options("predict", o, PREDICT)
   no_language_model(self, "predict", 2)
   if #texts == 0 then return {} end
-  local corpus = self:encode(texts)
-  local n, src = #corpus, source(self, corpus, nil, o)
-  local probs, scores = batches.collector(n), batches.collector(n)
-  local _ <close> = evaluation(self.network)
-  local bar <close> = o.bar ~= false and progress.new { label = "predict", total = (src:steps()), unit = "step" } or nil
-  for _, batch in src:epoch(1) do
-    local scope <close> = core.scope()
+  local probs, scores = batches.collector(#texts), batches.collector(#texts)
+  over(self, texts, o, function(batch)
     local out = outputs(self.network, batch.x, batch.lens)
     if out.prob then probs:add(batch.places, out.prob) end
     if out.score then scores:add(batch.places, out.score) end
-    if bar then bar:step() end
-    if core.sys.stopped() then error("interrupted", 0) end
-  end
+  end)
   return shaped(self, probs.filled > 0 and probs:list() or nil, scores.filled > 0 and scores:list() or nil, o.raw)
+end
+
+--- m:sides(texts, {batch=64, bar=true}) -> {network's, n-grams'}: lists of class probabilities, uncalibrated
+-- What each of the two sides of a classifier with ngrams (kooka.nn.pooled) says alone. Raises for other models.
+function Model:sides(texts, o)
+  o = o or {}
+  check_options("sides", o, { batch = true, bar = true })
+  if self:kind() ~= "classifier" or not self.network.wide then error("sides: only a classifier with ngrams has two", 2) end
+  local out = { {}, {} }
+  if #texts == 0 then return out end
+  for k in ipairs(out) do out[k] = batches.collector(#texts) end
+  over(self, texts, o, function(batch)
+    for k, logits in ipairs((self.network:sides(batch.x, batch.lens))) do out[k]:add(batch.places, core.softmax(logits)) end
+  end)
+  return { out[1]:list(), out[2]:list() }
+end
+
+--- m:weigh{weights = {network's, n-grams'}, bias = {K numbers} or nil}
+-- How the answer is made of the two sides from now on (mix of kooka.nn.pooled), in what m:save writes too.
+function Model:weigh(fit)
+  if not self.network.wide then error("weigh: only a model with ngrams has two sides", 2) end
+  local mix = { weights = fit.weights, bias = fit.bias }
+  self.network:set_mix(mix)
+  self.config.mix = mix
 end
 
 --- m:predict_one(text, {raw=false}) -> answer

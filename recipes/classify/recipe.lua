@@ -3,11 +3,13 @@
 -- Data: CSV (comma, tab or semicolon; columns named by --text, --label, --group or found), or a file with a text a line and
 -- --labels FILE. Any number of classes, under the names they have in the table.
 -- Method: SentencePiece -> AWD-LSTM language model on these texts (and those of --texts) -> classifier (Howard & Ruder 2018), one
--- for each fold; rows whose texts are alike, or whose group is the same, stay on one side. At last one model on all rows.
+-- for each fold; rows whose texts are alike, or whose group is the same, stay on one side. The network and the n-grams beside it count
+-- by weights that held-out rows gave them. At last one model on all rows.
 local kooka = require "kooka"
 local calibrate = require "kooka.eval.calibrate"
 local confusion = require "kooka.plot.confusion"
 local csv = require "kooka.data.csv"
+local ensemble = require "kooka.ensemble"
 local eval = require "kooka.eval"
 local labelled = require "kooka.data.labelled"
 local leaks = require "kooka.data.leaks"
@@ -109,7 +111,25 @@ local function classifier(p, run, tok, d, o)
   })
 end
 
--- One fold: train, and predict the held-out rows; the test texts too where no final model will.
+-- Whether held-out rows can say how much the network and the n-grams count: each class must be in two folds, so that the others of any
+-- fold have it.
+local function can_weigh(p, d, parts)
+  local folds = {}
+  for _, s in ipairs(parts) do
+    local seen = {}
+    for _, row in ipairs(s.valid) do
+      local y = d.labels[row]
+      folds[y], seen[y] = (folds[y] or 0) + (seen[y] and 0 or 1), true
+    end
+  end
+  for c in ipairs(d.names) do
+    if (folds[c] or 0) < 2 then return false end
+  end
+  return p.ngrams > 0
+end
+
+-- One fold: train, and predict the held-out rows; the test texts too where no final model will. What is to be weighed is kept by side:
+-- prob_network and prob_grams instead of prob.
 local function fold(p, run, tok, d, s, k, lm)
   leaks.assert_none(s, d.texts)
   run:say("fold %d: %d rows to train on, %d held out", k, #s.train, #s.valid)
@@ -117,9 +137,17 @@ local function fold(p, run, tok, d, s, k, lm)
   return run:stage("predict-" .. k, function()
     local bayes = kooka.try(nbsvm.fit { texts = of(d.texts, s.train), labels = of(d.labels, s.train), classes = #d.names })
     local held_out = of(d.texts, s.valid)
-    return { rows = s.valid, prob = m:predict(held_out), nbsvm = kooka.try(bayes:predict(held_out)),
-      test = d.test and not p.final and m:predict(d.test) or nil,
+    local out = { rows = s.valid, nbsvm = kooka.try(bayes:predict(held_out)),
       nbsvm_test = d.test and kooka.try(bayes:predict(d.test)) or nil }
+    for name, list in pairs { prob = held_out, test = not p.final and d.test or nil } do
+      if d.weigh then
+        local sides = m:sides(list)
+        out[name .. "_network"], out[name .. "_grams"] = sides[1], sides[2]
+      else
+        out[name] = m:predict(list)
+      end
+    end
+    return out
   end)
 end
 
@@ -138,6 +166,27 @@ local function average(out, name)
     end
   end
   return mean
+end
+
+-- How much the network and the n-grams count: for each fold as the rows of the others want it, which makes its prob, and for new texts
+-- as all rows do. Answers weights and bias (kooka.ensemble.stack), and what the folds' models together say of the test texts.
+local function weigh(run, d, out)
+  local network, grams = { name = "network", prob = {} }, { name = "n-grams", prob = {} }
+  local labels, folds = {}, {}
+  for k, o in ipairs(out) do
+    o.prob = {}
+    for i, row in ipairs(o.rows) do
+      local at = #labels + 1
+      labels[at], folds[at], network.prob[at], grams.prob[at] = d.labels[row], k, o.prob_network[i], o.prob_grams[i]
+    end
+  end
+  network.test, grams.test = average(out, "test_network"), average(out, "test_grams")
+  local r = ensemble.combine { members = { network, grams }, labels = labels, folds = folds, method = "stack", nonnegative = true,
+    resamples = 0 }
+  for at, prob in ipairs(r.prob) do table.insert(out[folds[at]].prob, prob) end
+  run:say("weights: %.2f for the network, %.2f for the n-grams; each fold was judged with those of the others", r.weights[1],
+    r.weights[2])
+  return { weights = r.weights, bias = r.bias }, r.test
 end
 
 local function prob_columns(d, columns, prefix)
@@ -228,9 +277,10 @@ end
 
 -- The model of all rows, in model/final: calibrated by the held-out predictions of its siblings, with their scores on its card.
 -- Answers what it says of the test texts.
-local function final(p, run, tok, d, lm, s, told)
+local function final(p, run, tok, d, lm, s, told, mix)
   local m = classifier(p, run, tok, d, { name = "all-rows", from = lm, seed = p.seed })
   return run:stage("model", function()
+    if mix then m:weigh(mix) end
     m.calibration = calibrate.fit(s.prob, s.labels, { fold = s.fold, groups = s.groups, seed = p.seed })
     local data = run:sources()
     data[1].terms, data[1].texts, data[1].about = p.terms, #d.labels, "classes: " .. table.concat(d.names, ", ")
@@ -380,11 +430,13 @@ return {
       backwards = p.backwards, drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
       pretrained = p.pretrained, itos = p.itos,
     })
-    local out = {}
+    d.weigh = can_weigh(p, d, parts)
+    local out, mix, together = {}, nil, nil
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end
+    if d.weigh then mix, together = weigh(run, d, out) end
     local s = score(run, p, d, out)
-    local test
-    if p.final then test = final(p, run, tok, d, lm, s, told) else test = average(out, "test") end
+    local test = together or average(out, "test")
+    if p.final then test = final(p, run, tok, d, lm, s, told, mix) end
     write_predictions(run, d, out, test)
     write_report(run, p, d, s, told, history)
   end,

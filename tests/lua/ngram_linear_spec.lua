@@ -113,6 +113,32 @@ function TestModels.test_the_answer_is_the_mean_of_both_sides_in_every_model()
   end
 end
 
+function TestModels.test_the_sides_count_by_their_mix()
+  local x, lens = kooka.randint(1, 20, 5, 3, kooka.random("x", 2)), ids { 5, 4, 2 }
+  for _, kind in ipairs { "classifier", "regressor", "ordinal", "multi_task" } do
+    local o = { classes = kind ~= "regressor" and 3 or nil }
+    local m = nn[kind](small(o)):eval()
+    kooka.random("table", 1):fill_normal(m.wide.table)
+    local sides = m:sides(x, lens)
+    local bias = {}
+    for k = 1, sides[1]:shape(2) do bias[k] = k / 4 end
+    o.mix = { weights = { .25, 1.5 }, bias = bias }
+    local mixed = nn[kind](small(o)):eval()
+    mixed:load_state(m:state())
+    local want = sides[1] * .25 + sides[2] * 1.5 + kooka.tensor(bias)
+    lu.assertAlmostEquals((mixed:raw(x, lens) - want):abs():max():item(), 0, 1e-6)
+    lu.assertTrue((nn.quantize(mixed):raw(x, lens) - want):abs():max():item() < .1)
+    m:set_mix { weights = { 0, 2 } }
+    lu.assertAlmostEquals((m:raw(x, lens) - sides[2] * 2):abs():max():item(), 0, 1e-6)
+  end
+  local says = "classifier: mix: expected weights, 2 numbers of 0 or more, and a bias of 2 numbers or none"
+  for _, mix in ipairs { {}, { weights = { 1 } }, { weights = { 1, -1 } }, { weights = { 1, 0 / 0 } }, { weights = { 1, 1 }, bias = { 1 } },
+    { weights = { 1, 1 }, bias = { 1, 1 / 0 } } } do
+    lu.assertErrorMsgContains(says, nn.classifier, small { mix = mix })
+  end
+  lu.assertErrorMsgContains("it needs ngrams", nn.classifier, small { ngrams = 0, mix = { weights = { 1, 1 } } })
+end
+
 -- Loss and stats of a training step, whose gradients stay.
 local function learn(model, batch)
   local tape <close> = kooka.tape()

@@ -162,6 +162,39 @@ function TestClassify:table(name, n, seed, with)
   return self:write(name, lines), lines
 end
 
+-- Held-out probabilities are the two sides', by weights that the other fold's rows gave; the model's weights are those of all rows.
+function TestClassify:weighed_by_others(dir, model)
+  local stack, csv = require "kooka.ensemble.stack", require "kooka.data.csv"
+  local oof = kooka.try(csv.read(("%s/%s/predictions/classify_oof.csv"):format(self.dir, dir)))
+  local network, grams, labels, rows, all, class = {}, {}, {}, { {}, {} }, {}, {}
+  for c, name in ipairs(model.config.classes_names) do class[name] = c end
+  for k = 1, 2 do
+    local o = self:json(("%s/stages/predict-%d.json"):format(dir, k)).value
+    for i in ipairs(o.rows) do
+      local at = #labels + 1
+      network[at], grams[at], labels[at], all[at] = o.prob_network[i], o.prob_grams[i], class[oof.truth[at]], at
+      lu.assertEquals(tonumber(oof.fold[at]), k)
+      table.insert(rows[k], at)
+    end
+  end
+  local o = { classes = 3, nonnegative = true }
+  for k = 1, 2 do
+    local want = stack.apply(stack.fit({ network, grams }, labels, rows[3 - k], o), { network, grams }, rows[k])
+    for i, at in ipairs(rows[k]) do
+      for name, c in pairs(class) do lu.assertAlmostEquals(tonumber(oof.data["prob_" .. name][at]), want[i][c], 1e-5) end
+    end
+  end
+  local fit = stack.fit({ network, grams }, labels, all, o)
+  for k, w in ipairs(model.config.mix.weights) do lu.assertAlmostEquals(w, fit.weights[k], 1e-5) end
+  lu.assertEquals(#model.config.mix.bias, 3)
+  local texts = texts_of(4, 3, 5)
+  local sides, raw = model:sides(texts), model:predict(texts, { raw = true })
+  local mixed = stack.apply(fit, sides, { 1, 2, 3, 4 })
+  for i = 1, 4 do
+    for c = 1, 3 do lu.assertAlmostEquals(raw[i][c], mixed[i][c], 1e-4) end
+  end
+end
+
 function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   self:table("t.csv", 240, 1, true)
   self:table("new.csv", 15, 2)
@@ -173,6 +206,7 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   lu.assertStrContains(out, "text: message; label: kind")
   lu.assertStrContains(out, "classifiers: 107 rows to train on, batches of 16, 45 epochs behind the head's 1")
   lu.assertStrContains(out, "It read 50 more texts from more.txt")
+  lu.assertStrContains(out, "for the n-grams; each fold was judged with those of the others")
   local m = self:json "o/metrics.json"
   for _, name in ipairs { "accuracy", "f1_macro", "mcc", "log_loss", "nbsvm_accuracy", "f1_a bird" } do
     lu.assertEquals(type(m[name].value), "number", name)
@@ -193,6 +227,7 @@ function TestClassify:test_three_classes_out_of_fold_and_a_model_to_use()
   lu.assertEquals(model.config.classes_names, { "a bird", "rain", "so, why" })
   local texts = texts_of(15, 3, 2)
   for i, row in ipairs(model:predict(texts)) do lu.assertAlmostEquals(row[1], tonumber(said.data["prob_a bird"][i]), 1e-5) end
+  self:weighed_by_others("o", model)
   local card = self:read "o/model/final/card.md"
   lu.assertStrContains(card, "| f1_macro | ")
   lu.assertStrContains(card, "| terms of use | made up, free for all |")

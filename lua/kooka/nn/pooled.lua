@@ -31,11 +31,12 @@ local function as_list(v) return type(v) == "table" and v or { v } end
 --   pooled. Without bptt a text is read and differentiated whole. fastai's are 72 and 1440. What a text gets does not
 --   depend on the others of its batch: in fastai 2.8.12 it does where the longest is no multiple of bptt (tests/golden/awd.py).
 --   ngrams = 0: runs of up to so many tokens that a linear model beside the network reads (kooka.nn.ngram_linear), hashed into
---   buckets = 2^20 rows; 0: none. Each of the two is trained on its own loss, the answer is the mean of what both say (of logits:
---   the geometric mean of their probabilities). Trained on the loss of their sum, what the one knows by heart the other
---   does not learn.
+--   buckets = 2^20 rows; 0: none. Each of the two sides is trained on its own loss: trained on the loss of their sum, what the one
+--   knows by heart the other does not learn.
+--   mix = {weights = {network's, n-grams'}, bias = {K numbers}}: the answer is the sum of both sides by their weights, plus the bias;
+--   by default the mean (of logits: the geometric mean of their probabilities). Held-out rows tell better ones: kooka.ensemble.stack.
 --   alpha, beta = 0: activation penalties of the pooled states (fastai adds them with 2 and 1); padding counts as zeros.
---   Raises for an option that the class does not have (kooka.nn.settings).
+--   Raises for an option that the class does not have (kooka.nn.settings), and for a mix of other sizes.
 function pooled.new(class, o, outputs)
   local self = module.new(class)
   local stream = o.stream or core.random("init", o.seed)
@@ -53,7 +54,10 @@ function pooled.new(class, o, outputs)
     self:add("norm" .. i, batch_norm { features = widths[i] })
     self:add("linear" .. i, linear { inputs = widths[i], outputs = widths[i + 1], bias = o.head_bias, stream = stream })
   end
-  if (o.ngrams or 0) > 0 then self:add("wide", ngram_linear { ngrams = o.ngrams, buckets = o.buckets, outputs = outputs }) end
+  if (o.ngrams or 0) > 0 then
+    self:add("wide", ngram_linear { ngrams = o.ngrams, buckets = o.buckets, outputs = outputs })
+    self:set_mix(o.mix or { weights = { .5, .5 } })
+  elseif o.mix then error(class.__name .. ": mix weighs the network and the n-grams: it needs ngrams", 3) end
   return self
 end
 
@@ -149,16 +153,40 @@ function Pooled:sides(ids, lens)
   return { self:head(x), self.wide and self.wide(ids, lens) }, penalty
 end
 
-local function mean(sides) return sides[2] and (sides[1] + sides[2]) * .5 or sides[1] end
+local function finite(list, n, low)
+  if type(list) ~= "table" or #list ~= n then return false end
+  for _, x in ipairs(list) do
+    if type(x) ~= "number" or not (x >= low and x < math.huge) then return false end
+  end
+  return true
+end
 
---- model:raw(ids [T,B], lens [B]) -> the mean of its sides [B,K]
-function Pooled:raw(ids, lens) return mean((self:sides(ids, lens))) end
+--- model:set_mix{weights = {network's, n-grams'}, bias = {K numbers} or nil}
+-- How its two sides are added from now on. Raises for other sizes, for a weight below 0 and for what is no finite number.
+function Pooled:set_mix(mix)
+  local outputs = self.wide.bias:shape(1)
+  if type(mix) ~= "table" or not finite(mix.weights, 2, 0) or mix.bias and not finite(mix.bias, outputs, -math.huge) then
+    error(("%s: mix: expected weights, 2 numbers of 0 or more, and a bias of %d numbers or none"):format(getmetatable(self).__name,
+      outputs), 3)
+  end
+  self.mix = { weights = mix.weights, bias = mix.bias and core.tensor(mix.bias):keep() }
+end
+
+local function mixed(self, sides)
+  if not sides[2] then return sides[1] end
+  local weights, bias = self.mix.weights, self.mix.bias
+  local y = sides[1] * weights[1] + sides[2] * weights[2]
+  return bias and y + bias or y
+end
+
+--- model:raw(ids [T,B], lens [B]) -> its sides, mixed [B,K]
+function Pooled:raw(ids, lens) return mixed(self, (self:sides(ids, lens))) end
 
 --- model:loss_of(sides, penalty or nil, of) -> loss, stats
--- of(x [B,K]) -> loss, stats. In training the loss is the mean of the sides' losses, else that of their mean; the stats are always
--- of the mean.
+-- of(x [B,K]) -> loss, stats. In training the loss is the mean of the sides' losses, else that of their mix; the stats are always
+-- of the mix.
 function Pooled:loss_of(sides, penalty, of)
-  local loss, stats = of(mean(sides))
+  local loss, stats = of(mixed(self, sides))
   if self.training and sides[2] then loss = ((of(sides[1])) + (of(sides[2]))) * .5 end
   return penalty and loss + penalty or loss, stats
 end

@@ -30,7 +30,7 @@ settings.language_model = joined(settings.encoder, BESIDE, { output_p = SHARE, a
 
 local pooled = joined(settings.encoder, BESIDE, { head = { "integer", "table", min = 1, max = MOST }, head_p = SHARE,
   last_p = { "number", "table", min = 0, max = 1 }, head_bias = YES, ngrams = { "integer", min = 0, max = 8 },
-  buckets = SIZE, bptt = SIZE, max_len = SIZE, alpha = STRENGTH, beta = STRENGTH })
+  buckets = SIZE, mix = LIST, bptt = SIZE, max_len = SIZE, alpha = STRENGTH, beta = STRENGTH })
 
 local of_classes = { classes = { "integer", min = 2, max = MOST }, loss = WORD, smoothing = SHARE, weights = LIST,
   gamma = STRENGTH, counts = LIST, tau = { "number" }, margin = STRENGTH, scale = STRENGTH }
