@@ -85,7 +85,11 @@ local function take_pretrained(run, tok, network, o)
   for _, line in ipairs(pretrained.say(info)) do run:say("%s", line) end
 end
 
-local STEPS <const> = 30            -- of an epoch, at least: a small corpus takes smaller batches
+local STEPS <const> = 30            -- of an epoch
+
+--- ulmfit.lm_batch(tokens, batch, bptt) -> rows of a batch of a language model
+-- batch, or fewer where the corpus of so many tokens is so small that an epoch would not have 30 steps.
+function ulmfit.lm_batch(tokens, batch, bptt) return math.max(1, math.min(batch, tokens // (STEPS * bptt))) end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
 -- Stage `name`: trains a language model on texts (from: start from that file of the run; else pretrained and itos: from weights
@@ -103,7 +107,7 @@ function ulmfit.language_model(run, tok, o)
     if not o.from and (o.pretrained or "") ~= "" then take_pretrained(run, tok, network, o) end
     local corpus, held_out = encode(tok, o.texts), o.valid and encode(tok, o.valid)
     run:say("%s: %d texts, %d pieces; %d weights", o.name, #corpus, corpus:tokens(), network:count())
-    local batch = math.max(1, math.min(o.batch or 64, corpus:tokens() // (STEPS * (o.bptt or 70))))
+    local batch = ulmfit.lm_batch(corpus:tokens(), o.batch or 64, o.bptt or 70)
     local past = learner.fit {
       model = network, label = o.name, epochs = o.epochs, lr = o.lr, decay = o.decay or .01, clip = o.clip or .25,
       pct = o.pct, div = o.div, moms = o.moms or { .8, .7 }, perplexity = true,

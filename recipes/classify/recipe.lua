@@ -17,6 +17,7 @@ local nbsvm = require "kooka.baseline.nbsvm_classes"
 local plot = require "kooka.plot"
 local report = require "kooka.report"
 local split = require "kooka.data.split"
+local stack = require "kooka.ensemble.stack"
 local tables = require "kooka.table"
 local texts = require "kooka.data.texts"
 local ulmfit = require "kooka.ulmfit"
@@ -109,23 +110,6 @@ local function classifier(p, run, tok, d, o)
     head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = o.seed,
     weights = weights(p, o.rows and of(d.labels, o.rows) or d.labels, #d.names),
   })
-end
-
--- Whether held-out rows can say how much the network and the n-grams count: each class must be in two folds, so that the others of any
--- fold have it.
-local function can_weigh(p, d, parts)
-  local folds = {}
-  for _, s in ipairs(parts) do
-    local seen = {}
-    for _, row in ipairs(s.valid) do
-      local y = d.labels[row]
-      folds[y], seen[y] = (folds[y] or 0) + (seen[y] and 0 or 1), true
-    end
-  end
-  for c in ipairs(d.names) do
-    if (folds[c] or 0) < 2 then return false end
-  end
-  return p.ngrams > 0
 end
 
 -- One fold: train, and predict the held-out rows; the test texts too where no final model will. What is to be weighed is kept by side:
@@ -430,7 +414,7 @@ return {
       backwards = p.backwards, drop = p.lm_drop, batch = p.lm_batch, bptt = p.bptt, seed = p.seed,
       pretrained = p.pretrained, itos = p.itos,
     })
-    d.weigh = can_weigh(p, d, parts)
+    d.weigh = p.ngrams > 0 and #parts > 1 and stack.possible(d.labels, split.folds(parts), #d.names)
     local out, mix, together = {}, nil, nil
     for k, s in ipairs(parts) do out[k] = fold(p, run, tok, d, s, k, lm) end
     if d.weigh then mix, together = weigh(run, d, out) end

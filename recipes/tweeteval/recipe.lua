@@ -4,11 +4,17 @@
 -- for each of five targets). Not shipped: bring your copy.
 -- Method: SentencePiece -> AWD-LSTM language model on the training texts of all seven tasks (and those of --texts) -> a classifier for
 -- each task (Howard & Ruder 2018), beside whose network a linear layer reads the n-grams of pieces (Cheng et al. 2016). Of stance
--- there is one classifier; it reads the target's name in front of the tweet. Scores are of the validation split, which trains nothing and stops nothing; predictions for the test split are written in the contest's layout.
+-- there is one classifier; it reads the target's name in front of the tweet. What network, n-grams, NB-SVM and characters say is stacked,
+-- and each task's own metric decides which class is said; the few numbers that takes come from the validation split, those of each fifth of
+-- it from the other four. Scores are of that split, which trains and stops no model; predictions for the test split are written in the
+-- contest's layout.
 local kooka = require "kooka"
 local batches = require "kooka.data.batches"
+local characters = require "kooka.baseline.characters"
 local confusion = require "kooka.plot.confusion"
 local csv = require "kooka.data.csv"
+local decision = require "kooka.eval.decision"
+local ensemble = require "kooka.ensemble"
 local eval = require "kooka.eval"
 local fasttext = require "kooka.baseline.fasttext"
 local labelled = require "kooka.data.labelled"
@@ -21,6 +27,8 @@ local progress = require "kooka.progress"
 local report = require "kooka.report"
 local rules = require "kooka.text.rules"
 local sources = require "kooka.learn.sources"
+local splits = require "kooka.data.split"
+local stack = require "kooka.ensemble.stack"
 local tables = require "kooka.table"
 local texts = require "kooka.data.texts"
 local ulmfit = require "kooka.ulmfit"
@@ -155,7 +163,7 @@ end
 local function lm_speed(p, tok, corpus)
   local network = nn.language_model { vocab = tok:size(), padding = tok.pad, cell = p.cell, embed = p.embed, hidden = p.hidden,
     layers = p.layers, seed = p.seed, drop = p.lm_drop }
-  local batch = math.max(1, math.min(p.lm_batch, corpus:tokens() // (2 * p.bptt)))
+  local batch = ulmfit.lm_batch(corpus:tokens(), p.lm_batch, p.bptt)
   local maker = sources.lm(batches.lm(corpus, { batch = batch, length = p.bptt }))
   local _, first = maker:epoch(1)()
   return speed(function()
@@ -213,10 +221,34 @@ end
 
 -- ---- a task
 
-local function score(d, probs, options)
-  local metric = METRIC[d.name]
-  local all = eval.multiclass(probs, d.val.labels, { seed = options.seed, resamples = options.resamples, classes = metric[3] })
-  local m = all[metric[2]]
+local FOLDS <const> = 5
+
+-- Folds of the validation texts, for weights and decisions; nil where a class is too rare for them.
+local function val_folds(p, d)
+  local labels = d.val.labels
+  if #labels < 2 * FOLDS then return nil end
+  local folds = splits.folds(splits.kfold(labels, { k = FOLDS, seed = p.seed }))
+  return stack.possible(labels, folds, #d.classes) and folds or nil
+end
+
+-- Members as one, with the weights that the other folds want; the plain mean of their logits where there are no folds.
+local function together(d, folds, members)
+  return ensemble.combine { members = members, labels = d.val.labels, folds = folds, method = folds and "stack" or "logit",
+    nonnegative = folds and true, resamples = 0 }
+end
+
+-- {prob, said, move, text}: probabilities of the validation texts, and moved so that the largest is of the class to say.
+local function decided(d, folds, prob)
+  local c = folds and decision.crossfit(prob, d.val.labels, folds, METRIC[d.name][2], { classes = METRIC[d.name][3] })
+  return { prob = prob, said = c and c.prob or prob, move = c and c.move, text = c and c.text or "the most probable class is said" }
+end
+
+-- The task's metric, and all others: log-loss of the probabilities, the rest of what is said.
+local function score(d, judged, options)
+  local o = { seed = options.seed, resamples = options.resamples, classes = METRIC[d.name][3] }
+  local all = eval.multiclass(judged.said, d.val.labels, o)
+  all.log_loss = eval.multiclass(judged.prob, d.val.labels, o).log_loss
+  local m = all[METRIC[d.name][2]]
   m.baseline = nil
   return m, all
 end
@@ -250,16 +282,19 @@ end
 
 local function baselines(run, p, d)
   return run:stage("baselines-" .. d.name, function()
-    local bayes, bayes_test = by_part(d, function(q)
-      local m = kooka.try(nbsvm.fit { texts = q.train.texts, labels = q.train.labels, classes = #d.classes })
-      return kooka.try(m:predict(q.val.texts)), kooka.try(m:predict(q.test.texts))
-    end)
-    local fast = by_part(d, function(q)
+    local out = {}
+    for _, b in ipairs { { "nbsvm", nbsvm.fit }, { "characters", characters.fit } } do
+      out[b[1]], out[b[1] .. "_test"] = by_part(d, function(q)
+        local m = kooka.try(b[2] { texts = q.train.texts, labels = q.train.labels, classes = #d.classes })
+        return kooka.try(m:predict(q.val.texts)), kooka.try(m:predict(q.test.texts))
+      end)
+    end
+    out.fasttext = by_part(d, function(q)
       local m = fasttext.fit { texts = q.train.texts, labels = q.train.labels, classes = #d.classes, seed = p.seed,
         epochs = p.fasttext_epochs }
       return m:predict(q.val.texts)
     end)
-    return { nbsvm = bayes, nbsvm_test = bayes_test, fasttext = fast }
+    return out
   end)
 end
 
@@ -281,8 +316,8 @@ local function write_labels(run, name, said, from, n)
 end
 
 -- TASK_oof.csv (the validation texts) and TASK.csv (the test texts), as `kooka ensemble` reads them; NB-SVM's probabilities beside ours.
-local function write_probs(run, d, file, split, probs, bayes)
-  local columns, rows, said = { "row", split == "test" and "file" or nil }, {}, confusion.best(probs)
+local function write_probs(run, d, file, split, probs, said, bayes)
+  local columns, rows = { "row", split == "test" and "file" or nil }, {}
   columns[#columns + 1] = "label"
   for _, prefix in ipairs { "prob_", "nbsvm_" } do
     for _, name in ipairs(d.classes) do columns[#columns + 1] = prefix .. name end
@@ -304,11 +339,12 @@ end
 
 local LIMITS = "English tweets of the kind the benchmark gathered; the validation texts that scored it calibrated it too"
 
--- model/TASK: calibrated on the validation texts, with its scores on its card.
-local function finish_model(run, p, d, m, val)
+-- model/TASK: network and n-grams by their weights, calibrated on the validation texts, with what the other folds make of them on its card.
+local function finish_model(run, p, d, m, mix, prob)
   local folder = "model/" .. d.name
-  local all = eval.multiclass(val, d.val.labels, { seed = p.seed, resamples = p.resamples, classes = METRIC[d.name][3] })
-  m:calibrate { probs = val, labels = d.val.labels, seed = p.seed }
+  local all = eval.multiclass(prob, d.val.labels, { seed = p.seed, resamples = p.resamples, classes = METRIC[d.name][3] })
+  if mix then m:weigh(mix) end
+  m:calibrate { texts = d.val.texts, labels = d.val.labels, seed = p.seed }
   m.card = { name = "TweetEval: " .. d.name, language = "English", limits = LIMITS,
     split = "the benchmark's own: trained on train, scored on val",
     data = { name = "TweetEval, " .. d.name .. " (Barbieri et al. 2020)", texts = #d.train.texts,
@@ -321,6 +357,28 @@ local function finish_model(run, p, d, m, val)
   for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
 end
 
+-- What the classifier says, as members: its network and its n-grams, or the one that it has.
+local function members_of(p, d, m)
+  if p.ngrams == 0 then
+    local o = { raw = true }
+    return { { name = "network", prob = rounded(m:predict(d.val.texts, o)), test = rounded(m:predict(d.test.texts, o)) } }
+  end
+  local val, test = m:sides(d.val.texts), m:sides(d.test.texts)
+  return { { name = "network", prob = rounded(val[1]), test = rounded(test[1]) },
+    { name = "n-grams", prob = rounded(val[2]), test = rounded(test[2]) } }
+end
+
+local function write_predictions(run, d, all, test, base)
+  local said, from = confusion.best(all.move and all.move(test) or test), 0
+  for _, q in ipairs(d.parts) do
+    write_labels(run, q.file, said, from, #q.test.texts)
+    from = from + #q.test.texts
+  end
+  write_probs(run, d, d.name .. "_oof", "val", all.prob, confusion.best(all.said), base.nbsvm)
+  write_probs(run, d, d.name, "test", test, said, base.nbsvm_test)
+end
+
+-- Answers {prob, said} of all that is stacked and of ULMFiT alone.
 local function train_and_predict(run, p, tok, d, lm, base)
   local m = ulmfit.classifier(run, tok, {
     name = d.name, from = lm, texts = d.train.texts, labels = d.train.labels, classes = #d.classes, classes_names = d.classes,
@@ -330,45 +388,50 @@ local function train_and_predict(run, p, tok, d, lm, base)
     seed = p.seed, weights = weights(p, d.train.labels, #d.classes),
   })
   return run:stage("predict-" .. d.name, function()
-    local val, test = rounded(m:predict(d.val.texts, { raw = true })), rounded(m:predict(d.test.texts, { raw = true }))
-    local said, from = confusion.best(test), 0
-    for _, q in ipairs(d.parts) do
-      write_labels(run, q.file, said, from, #q.test.texts)
-      from = from + #q.test.texts
-    end
-    write_probs(run, d, d.name .. "_oof", "val", val, base.nbsvm)
-    write_probs(run, d, d.name, "test", test, base.nbsvm_test)
-    finish_model(run, p, d, m, val)
-    return { val = val }
+    local folds, members = val_folds(p, d), members_of(p, d, m)
+    local own = together(d, folds, members)
+    members[#members + 1] = { name = "NB-SVM", prob = base.nbsvm, test = base.nbsvm_test }
+    members[#members + 1] = { name = "characters", prob = base.characters, test = base.characters_test }
+    local r = together(d, folds, members)
+    local all, ulmfit_alone, told = decided(d, folds, r.prob), decided(d, folds, own.prob), {}
+    for k, w in ipairs(r.weights) do told[k] = ("%s %.2f"):format(members[k].name, w) end
+    run:say("%s: weights: %s; %s", d.name, table.concat(told, ", "), all.text)
+    write_predictions(run, d, all, r.test, base)
+    finish_model(run, p, d, m, p.ngrams > 0 and folds and { weights = own.weights, bias = own.bias }, own.prob)
+    return { all = { prob = all.prob, said = all.said }, ulmfit = { prob = ulmfit_alone.prob, said = ulmfit_alone.said } }
   end)
 end
 
-local OURS = { "ULMFiT", "NB-SVM", "FastText-like", "majority" }
+-- The rows of the tables: what they are called, and their names in metrics.json behind the task's; the first is the task's own.
+local OURS = { "all stacked", "ULMFiT", "NB-SVM", "characters", "FastText-like", "majority" }
+local SUFFIX = { "", "_ulmfit", "_nbsvm", "_characters", "_fasttext", "_majority" }
 
 local function task(run, p, tok, d, lm)
   local alike = #leaks.between(d.train.texts, d.val.texts, { near = false })
   run:say("%s: %d training texts, %d validation texts%s, %d test texts, %d classes", d.name, #d.train.texts, #d.val.texts,
     alike > 0 and (" (%d of them stand in the training texts too)"):format(alike) or "", #d.test.texts, #d.classes)
   local base = baselines(run, p, d)
-  local ours = train_and_predict(run, p, tok, d, lm, base)
+  local ours, folds = train_and_predict(run, p, tok, d, lm, base), val_folds(p, d)
   local plain = by_part(d, function(q)
     return shares(#q.val.texts, majority.fit({ labels = q.train.labels }).shares, #d.classes)
   end)
-  local r = { d = d, alike = alike, metrics = {}, val = ours.val, wins = {} }
-  for k, probs in ipairs { ours.val, base.nbsvm, base.fasttext, plain } do
-    local m, all = score(d, probs, { seed = p.seed, resamples = k == 4 and 0 or p.resamples })
+  local r = { d = d, alike = alike, metrics = {}, said = ours.all.said }
+  local judged = { ours.all, ours.ulmfit, decided(d, folds, base.nbsvm), decided(d, folds, base.characters),
+    decided(d, folds, base.fasttext), { prob = plain, said = plain } }
+  for k, j in ipairs(judged) do
+    local m, all = score(d, j, { seed = p.seed, resamples = k == #judged and 0 or p.resamples })
     r.metrics[k], r.accuracy = m, k == 1 and all.accuracy or r.accuracy
     r.log_loss = k == 1 and all.log_loss or r.log_loss
   end
-  r.metrics[1].baseline = r.metrics[4].value
-  run:metric(d.name, r.metrics[1])
-  run:metric(d.name .. "_nbsvm", r.metrics[2])
-  run:metric(d.name .. "_fasttext", r.metrics[3])
-  run:metric(d.name .. "_majority", r.metrics[4])
+  r.metrics[1].baseline = r.metrics[#judged].value
+  local told = {}
+  for k, suffix in ipairs(SUFFIX) do
+    run:metric(d.name .. suffix, r.metrics[k])
+    told[k] = OURS[k] .. " " .. tables.metric(r.metrics[k])
+  end
   run:metric(d.name .. "_accuracy", r.accuracy)
   run:metric(d.name .. "_log_loss", r.log_loss)
-  run:say("%s, %s: ULMFiT %s, NB-SVM %s, FastText-like %s, majority %s", d.name, METRIC[d.name][1], tables.metric(r.metrics[1]),
-    tables.metric(r.metrics[2]), tables.metric(r.metrics[3]), tables.metric(r.metrics[4]))
+  run:say("%s, %s: %s", d.name, METRIC[d.name][1], table.concat(told, ", "))
   return r
 end
 
@@ -408,10 +471,10 @@ end
 
 local function mean_metric(run, results)
   if #results < #TASKS then return end
-  for k, name in ipairs { "mean", "mean_nbsvm", "mean_fasttext", "mean_majority" } do
+  for k, suffix in ipairs(SUFFIX) do
     local sum = 0
     for _, r in ipairs(results) do sum = sum + (r.metrics[k].value or 0) end
-    run:metric(name, { value = sum / #results, n = #results, method = "mean of the seven tasks' metrics, validation split" })
+    run:metric("mean" .. suffix, { value = sum / #results, n = #results, method = "mean of the seven tasks' metrics, validation split" })
   end
 end
 
@@ -425,7 +488,7 @@ local function show_task(page, r)
     rows[k] = { label = name, value = m.value, low = m.low, high = m.high }
   end
   page:svg(plot.svg.intervals { rows = rows, xmin = 0, xmax = 1, digits = 3 })
-  local counts = confusion.count(confusion.best(r.val), r.d.val.labels, #r.d.classes)
+  local counts = confusion.count(confusion.best(r.said), r.d.val.labels, #r.d.classes)
   page:svg(confusion.svg { counts = counts, names = r.d.titles })
   rows = {}
   for i, w in ipairs(confusion.worst(counts, r.d.titles, 5)) do
@@ -465,8 +528,8 @@ return {
   name = "tweeteval",
   about = "TweetEval: seven tasks on English tweets beside NB-SVM, FastText-like and majority; predictions in the contest's layout",
   params = ulmfit.params({
-    vocab = 8000, cell = "lstm", embed = 224, hidden = 448, layers = 3, lm_epochs = 2, lm_lr = 5e-3, lm_drop = .5,
-    lm_batch = 64, bptt = 70, head_epochs = 1, head_lr = 1e-2, epochs = 4, lr = 2.5e-3, drop = .6, ngrams = 3, smoothing = .1, batch = 64
+    vocab = 8000, cell = "lstm", embed = 160, hidden = 320, layers = 2, lm_epochs = 3, lm_lr = 1e-2, lm_drop = .2,
+    lm_batch = 16, bptt = 35, head_epochs = 1, head_lr = 1e-2, epochs = 5, lr = 5e-3, drop = .4, ngrams = 3, smoothing = .1, batch = 32
   }, {
     data = { default = "../shared/data/tweeteval", help = "TweetEval's folder of tasks" },
     task = { default = "all", choices = choices, help = "one task, or all seven" },
@@ -474,7 +537,7 @@ return {
     small = { default = 6000, min = 0, help = "a task of fewer training texts takes small_epochs, and batches half as large" },
     small_epochs = { default = 8, min = 1, max = 200, help = "epochs of the classifier of a small task" },
     large = { default = 20000, min = 1, help = "a task of so many training texts takes large_epochs" },
-    large_epochs = { default = 2, min = 1, max = 200, help = "epochs of the classifier of a large task" },
+    large_epochs = { default = 4, min = 1, max = 200, help = "epochs of the classifier of a large task" },
     backwards = { default = false, help = "read the texts from their end: a second run for `kooka ensemble`" },
     fasttext_epochs = { default = 10, min = 1, max = 200, help = "epochs of the FastText-like baseline" },
     balance = { default = "sqrt", choices = { "none", "sqrt", "weights" },
@@ -483,7 +546,7 @@ return {
     test_rows = { default = 0, min = 0, help = "and of each validation and test file: predictions are then not whole (0: all)" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),
-  quick = { vocab = 6000, embed = 200, hidden = 400, layers = 2, lm_epochs = 2, epochs = 2, small_epochs = 5, rows = 10000 },
+  quick = { vocab = 6000, embed = 128, hidden = 256, lm_epochs = 2, epochs = 3, small_epochs = 5, large_epochs = 2, rows = 10000 },
   smoke = { rows = 120, test_rows = 120, vocab = 400, embed = 16, hidden = 24, layers = 2, lm_epochs = 1, epochs = 1, small_epochs = 1,
     fasttext_epochs = 1, lm_batch = 8, bptt = 20, batch = 16, resamples = 100 },
   run = function(p, run)
@@ -494,8 +557,9 @@ return {
       all[name] = all[i]
     end
     local train, val, others = lm_texts(p, run, all)
-    local told = ("Scores are of the validation split, which trained nothing and stopped nothing; the test labels are not here. One "
-      .. "language model read the %d training texts of all seven tasks, without labels%s."):format(#train - others,
+    local told = ("Scores are of the validation split, which trained and stopped no model: weights of what is stacked and decisions are "
+      .. "those that the other four fifths of it want, the baselines' too; the test labels are not here. One language model read "
+      .. "the %d training texts of all seven tasks, without labels%s."):format(#train - others,
       others > 0 and (", and %d other texts (%s)"):format(others, p.texts) or ", and nothing else")
     if p.rows > 0 then told = told .. (" SHORTENED: the first %d texts of each training file only."):format(p.rows) end
     if p.test_rows > 0 then

@@ -192,6 +192,13 @@ function TestStack:test_three_classes_are_scipys()
   lu.assertAlmostEquals(fit.loss, golden.three_loss, 1e-3)
 end
 
+function TestStack:test_it_is_possible_where_each_class_is_in_two_folds()
+  lu.assertTrue(stack.possible({ 1, 2, 1, 2 }, { 1, 1, 2, 2 }, 2))
+  lu.assertTrue(stack.possible({ 1, 2, 2, 1 }, { "a", "a", "b", "c" }, 2))
+  lu.assertFalse(stack.possible({ 1, 2, 1, 2 }, { 1, 2, 2, 2 }, 2))
+  lu.assertFalse(stack.possible({ 1, 2, 1, 2 }, { 1, 1, 2, 2 }, 3))
+end
+
 function TestStack:test_the_precision_of_the_run_does_not_matter()
   local members, y = inputs()
   local before = kooka.precision()

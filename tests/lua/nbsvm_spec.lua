@@ -42,6 +42,16 @@ function TestBaselines:test_characters_read_what_words_hide()
   for _, t in ipairs((model:top(40))) do has[t.term] = true end
   lu.assertTrue(has["ándol"])                                       -- accents stay
   lu.assertErrorMsgContains("texts and labels", characters.fit, { labels = labels })
+  local endings = { "mente", "ándole", "ísimo" }
+  for i, text in ipairs(texts) do
+    labels[i] = i % 3 + 1
+    texts[i] = text:sub(1, 5) .. endings[labels[i]]
+  end
+  local several = assert(characters.fit { texts = texts, labels = labels, classes = 3 })
+  for c, row in ipairs(several:predict { "xxmente", "yyándole", "zzísimo" }) do
+    lu.assertTrue(row[c] > .6)
+    lu.assertAlmostEquals(row[1] + row[2] + row[3], 1, 1e-6)
+  end
   lu.assertErrorMsgContains('expected "signs", "words" or "characters"', nbsvm.fit, { texts = texts, labels = labels, tokens = "runes" })
 end
 

@@ -358,11 +358,14 @@ function TestTweetEval:test_seven_tasks_in_the_contests_layout()
   lu.assertEquals(status, 0, err)
   lu.assertStrContains(out, "the 880 training texts of all seven tasks, without labels, and nothing else")
   lu.assertStrContains(out:gsub(" +", " "), "LSTM (published, test) 24.7 66.0 52.6 62.8 71.7 58.3 59.4 56.5")
+  lu.assertStrMatches(out:gsub("\n", " "), ".*stance: weights: network %d+%.%d+, n%-grams %d+%.%d+, NB%-SVM %d+%.%d+, characters %d+%.%d+; "
+    .. "frequent classes held back, tau .*")
+  lu.assertStrMatches(out:gsub("\n", " "), ".*irony: weights: [^;]*; cut %.?%d.*")
   local m = self:json "o/metrics.json"
   local sum = 0
   for _, task in ipairs(TASKS) do
     local classes = CLASSES[task]
-    for _, more in ipairs { "", "_nbsvm", "_fasttext", "_majority" } do
+    for _, more in ipairs { "", "_ulmfit", "_nbsvm", "_characters", "_fasttext", "_majority" } do
       local value = m[task .. more].value
       lu.assertTrue(value >= 0 and value <= 1, task .. more)
     end
@@ -385,6 +388,7 @@ function TestTweetEval:test_seven_tasks_in_the_contests_layout()
       "predictions/stance.csv", "predictions/emoji_oof.csv", "model/irony/calibration.json" })
   local m2 = kooka.try(require("kooka.model").load(self.dir .. "/o/model/stance"))
   lu.assertEquals(m2.calibration.n, 200)
+  lu.assertEquals({ #m2.config.mix.weights, #m2.config.mix.bias }, { 2, 3 })
   lu.assertStrContains(self:read "o/model/stance/card.md", "| mean F1 of against and favor | ")
 end
 

@@ -181,6 +181,17 @@ function stack.fit(members, labels, rows, options)
   return fit
 end
 
+--- stack.possible(labels, folds, classes) -> boolean
+-- Whether weights of any fold can be fitted on the rows of the others: every class has rows in two folds.
+function stack.possible(labels, folds, classes)
+  local first, twice, found = {}, {}, 0
+  for i, y in ipairs(labels) do
+    first[y] = first[y] or folds[i]
+    if folds[i] ~= first[y] and not twice[y] then twice[y], found = true, found + 1 end
+  end
+  return found == classes
+end
+
 --- stack.apply(fit, members, rows) -> list of probabilities
 -- [n] of class 2 when the members are lists of numbers, else [n] lists of C.
 function stack.apply(fit, members, rows)
