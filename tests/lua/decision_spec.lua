@@ -1,6 +1,7 @@
 --- decision_spec: which class to say for a metric, chosen on the rows of other folds.
 local lu = require "luaunit"
 local kooka = require "kooka"
+local confusion = require "kooka.plot.confusion"
 local decision = require "kooka.eval.decision"
 local eval = require "kooka.eval"
 local threshold = require "kooka.eval.threshold"
@@ -23,13 +24,7 @@ local function drawn(n, shares, seed)
   return prob, labels, folds
 end
 
-local function best(row)
-  local at = 1
-  for c = 2, #row do
-    if row[c] > row[at] then at = c end
-  end
-  return at
-end
+local function best(row) return confusion.best({ row })[1] end
 
 TestMany = {}
 

@@ -133,7 +133,7 @@ function TestModels.test_the_sides_count_by_their_mix()
   end
   local says = "classifier: mix: expected weights, 2 numbers of 0 or more, and a bias of 2 numbers or none"
   for _, mix in ipairs { {}, { weights = { 1 } }, { weights = { 1, -1 } }, { weights = { 1, 0 / 0 } }, { weights = { 1, 1 }, bias = { 1 } },
-    { weights = { 1, 1 }, bias = { 1, 1 / 0 } } } do
+    { weights = { 1, 1 }, bias = { 1, 1 / 0 } }, { weights = { 1, 1 }, bias = { -1 / 0, 1 } } } do
     lu.assertErrorMsgContains(says, nn.classifier, small { mix = mix })
   end
   lu.assertErrorMsgContains("it needs ngrams", nn.classifier, small { ngrams = 0, mix = { weights = { 1, 1 } } })

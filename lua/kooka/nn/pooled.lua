@@ -156,7 +156,7 @@ end
 local function finite(list, n, low)
   if type(list) ~= "table" or #list ~= n then return false end
   for _, x in ipairs(list) do
-    if type(x) ~= "number" or not (x >= low and x < math.huge) then return false end
+    if type(x) ~= "number" or not (x >= low and x > -math.huge and x < math.huge) then return false end
   end
   return true
 end
