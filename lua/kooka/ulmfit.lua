@@ -9,6 +9,7 @@ local sources = require "kooka.learn.sources"
 local stages = require "kooka.learn.stages"
 local model = require "kooka.model"
 local nn = require "kooka.nn"
+local class_weights = require "kooka.nn.class_weights"
 local pretrained = require "kooka.pretrained"
 local rules = require "kooka.text.rules"
 local tokenizer = require "kooka.text.tokenizer"
@@ -38,6 +39,8 @@ local PARAMS = {
   ngrams = { min = 0, max = 8, help = "runs of up to so many pieces that the classifier reads beside its network (0: none)" },
   smoothing = { min = 0, max = .9, help = "label smoothing" },
   batch = { min = 2, max = 1024, help = "texts of a batch of the classifier" },
+  balance = { choices = { "none", "sqrt", "weights" },
+    help = "class weights of the loss: none, by 1/share of a class, or by the square root of that" },
 }
 
 --- ulmfit.params(defaults, own) -> params for a recipe
@@ -87,9 +90,11 @@ end
 
 local STEPS <const> = 30            -- of an epoch
 
---- ulmfit.lm_batch(tokens, batch, bptt) -> rows of a batch of a language model
--- batch, or fewer where the corpus of so many tokens is so small that an epoch would not have 30 steps.
-function ulmfit.lm_batch(tokens, batch, bptt) return math.max(1, math.min(batch, tokens // (STEPS * bptt))) end
+--- ulmfit.lm_batch(tokens, batch, bptt, steps = 30) -> rows of a batch of a language model
+-- batch, or fewer where the corpus of so many tokens is so small that an epoch would not have so many steps.
+function ulmfit.lm_batch(tokens, batch, bptt, steps)
+  return math.max(1, math.min(batch, tokens // ((steps or STEPS) * bptt)))
+end
 
 --- ulmfit.language_model(run, tok, {name=, texts=, valid=, from=nil, epochs=, lr=, drop=, ...}) -> name of the weights' file, history
 -- Stage `name`: trains a language model on texts (from: start from that file of the run; else pretrained and itos: from weights
@@ -228,6 +233,13 @@ local function plan(o, groups)
   return list
 end
 
+-- The list of class weights that options ask for, if any.
+local function weights_of(o)
+  if o.weights or (o.balance or "none") == "none" then return o.weights end
+  return (class_weights.of(o.balance == "weights" and "balanced" or o.balance, o.labels, { split = o.rows, classes = o.classes or 2,
+    empty = true }))
+end
+
 -- Rows of the n-grams' table: a tweet brings some 30 n-grams that no other of a few thousand has. 2^20 at most.
 local function buckets_for(texts)
   local n = 1 << 10
@@ -244,9 +256,11 @@ end
 -- answers both. text_weights: how much each text counts in the loss of its class (1: as usual). rows: texts to train on
 -- (repeats allowed: oversampling; default: all); valid_rows: texts to watch; fold: its number, for the records of
 -- epochs. callbacks as in kooka.learn.learner; card: kooka.card; loss, gamma, counts, tau, margin, scale as in
--- kooka.nn.classifier; ngrams as in kooka.nn.pooled, buckets too (default: 32 a text); smoothing, weights, drop, decay,
--- clip, batch, backwards.
+-- kooka.nn.classifier; ngrams as in kooka.nn.pooled, buckets too (default: 32 a text); weights: of the classes, or balance: "sqrt" or
+-- "weights", which takes them from the rows' labels (kooka.nn.class_weights' sqrt and balanced); smoothing, drop, decay, clip, batch,
+-- backwards.
 function ulmfit.classifier(run, tok, o)
+  o = setmetatable({ weights = weights_of(o) }, { __index = o })
   local options = network_options(tok, o)
   for _, name in ipairs { "drop", "loss", "gamma", "counts", "tau", "margin", "scale", "smoothing", "weights", "score_weight", "range",
     "ngrams", "classes_names" } do

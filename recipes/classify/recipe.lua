@@ -90,25 +90,13 @@ end
 
 -- ---- training
 
--- Class weights that make each class count alike ("weights"), or half-way there ("sqrt").
-local function weights(p, labels, classes)
-  if p.balance == "none" then return nil end
-  local count, out = {}, {}
-  for _, y in ipairs(labels) do count[y] = (count[y] or 0) + 1 end
-  for c = 1, classes do
-    local w = count[c] and #labels / (classes * count[c]) or 1
-    out[c] = p.balance == "sqrt" and math.sqrt(w) or w
-  end
-  return out
-end
-
 local function classifier(p, run, tok, d, o)
   return ulmfit.classifier(run, tok, {
     name = o.name, from = o.from, texts = d.texts, labels = d.labels, rows = o.rows, classes = #d.names,
     classes_names = d.names, cell = p.cell, backwards = p.backwards, fold = o.fold,
     embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, ngrams = p.ngrams, smoothing = p.smoothing,
     head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = p.epochs, lr = p.lr, batch = p.batch, seed = o.seed,
-    weights = weights(p, o.rows and of(d.labels, o.rows) or d.labels, #d.names),
+    balance = p.balance,
   })
 end
 
@@ -366,7 +354,7 @@ return {
   about = "Classes for the texts of any table: ULMFiT beside NB-SVM and the majority, out of fold, and a model to use",
   params = ulmfit.params({
     vocab = 8000, cell = "lstm", embed = 256, hidden = 512, layers = 2, lm_epochs = 5, lm_lr = 5e-3, lm_drop = .5,
-    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, lr = 2.5e-3, drop = .5, ngrams = 3, smoothing = .05,
+    lm_batch = 32, bptt = 70, head_epochs = 1, head_lr = 1e-2, lr = 2.5e-3, drop = .5, ngrams = 3, smoothing = .05, balance = "none",
     pretrained = "", itos = "",
   }, {
     data = { default = "", help = "the table (CSV with comma, tab or semicolon), or a file with a text a line and --labels" },
@@ -388,8 +376,6 @@ return {
     split_seed = { default = 1, min = 0, help = "seed of the folds, apart from --seed: runs of several seeds then share them" },
     valid = { default = .2, min = .05, max = .5, help = "share held out when folds = 1" },
     final = { default = true, help = "train one more model on all rows and keep it in model/final; it predicts --test" },
-    balance = { default = "none", choices = { "none", "sqrt", "weights" },
-      help = "class weights of the loss: none, by 1/share of a class, or by the square root of that" },
     rows = { default = 0, min = 0, help = "use the first so many rows (0: all)" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },
   }),

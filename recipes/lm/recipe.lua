@@ -199,14 +199,15 @@ local function rates(p)
   return p.lm_lr > 0 and p.lm_lr or adam and 5e-3 or 30, p.decay > 0 and p.decay or adam and .01 or 1.2e-6
 end
 
--- Rows of a batch: no more than leave two steps.
-local function fitting(corpus, batch, length)
-  return math.max(1, math.min(batch, corpus:tokens() // (2 * length)))
+local function training_stream(p, corpus)
+  return sources.lm(batches.lm(corpus, { batch = p.lm_batch, length = p.bptt, seed = p.seed, shuffle = p.shuffle,
+    variable = p.variable ~= "no" and p.variable or nil }))
 end
 
-local function stream(p, corpus, batch, shuffle, variable)
-  return sources.lm(batches.lm(corpus, { batch = fitting(corpus, batch, p.bptt), length = p.bptt, seed = p.seed, shuffle = shuffle,
-    variable = variable }))
+-- eval_batch rows, or fewer: no more than leave two steps.
+local function evaluation_stream(p, corpus)
+  return sources.lm(batches.lm(corpus, { batch = ulmfit.lm_batch(corpus:tokens(), p.eval_batch, p.bptt, 2), length = p.bptt,
+    shuffle = false }))
 end
 
 local function train(run, p, tok, corpora)
@@ -218,8 +219,8 @@ local function train(run, p, tok, corpora)
     local past = learner.fit {
       model = network, label = "language-model", epochs = p.lm_epochs, optimizer = p.optimizer, nonmono = p.nonmono, lr = lr,
       moms = p.optimizer == "adam" and { .8, .7 } or nil, decay = decay, clip = p.clip, perplexity = true,
-      train = stream(p, corpora.train, p.lm_batch, p.shuffle, p.variable ~= "no" and p.variable or nil),
-      valid = stream(p, corpora.valid, p.eval_batch, false), callbacks = p.best and { callbacks.save_best() } or nil,
+      train = training_stream(p, corpora.train), valid = evaluation_stream(p, corpora.valid),
+      callbacks = p.best and { callbacks.save_best() } or nil,
       checkpoint = run:path("checkpoints/language-model.safetensors"),
       say = function(line) run:say("%s", line) end, log = function(record) run:log(record) end,
     }
@@ -281,7 +282,7 @@ end
 local function perplexity(run, p, tok, network, corpus)
   local nll, tokens, state = {}, {}, nil
   network:eval()
-  local source = stream(p, corpus, p.eval_batch, false)
+  local source = evaluation_stream(p, corpus)
   local bar = run:progress { label = "evaluate", total = (source:steps()), unit = "step" }
   for _, batch in source:epoch(1) do
     local scope <close> = kooka.scope()
@@ -524,6 +525,7 @@ return {
     run:say("%s", told)
     local tok, boundary, options = vocabulary(run, p, d)
     local corpora = encode(run, d, tok, options)
+    p.lm_batch = ulmfit.lm_batch(corpora.train:tokens(), p.lm_batch, p.bptt)
     local base = baselines(run, p, tok, boundary, corpora)
     local network, history, settings = train(run, p, tok, corpora)
     local ours, stretches = {}, {}

@@ -298,17 +298,6 @@ local function baselines(run, p, d)
   end)
 end
 
-local function weights(p, labels, classes)
-  if p.balance == "none" then return nil end
-  local count, out = {}, {}
-  for _, y in ipairs(labels) do count[y] = (count[y] or 0) + 1 end
-  for c = 1, classes do
-    local w = count[c] and #labels / (classes * count[c]) or 1
-    out[c] = p.balance == "sqrt" and math.sqrt(w) or w
-  end
-  return out
-end
-
 local function write_labels(run, name, said, from, n)
   local lines = {}
   for i = 1, n do lines[i] = ("%d\n"):format(said[from + i] - 1) end
@@ -385,7 +374,7 @@ local function train_and_predict(run, p, tok, d, lm, base)
     cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.drop, ngrams = p.ngrams, smoothing = p.smoothing,
     backwards = p.backwards, head_epochs = p.head_epochs, head_lr = p.head_lr, epochs = epochs_of(p, d), lr = p.lr,
     batch = #d.train.texts < p.small and math.max(2, p.batch // 2) or p.batch,
-    seed = p.seed, weights = weights(p, d.train.labels, #d.classes),
+    seed = p.seed, balance = p.balance,
   })
   return run:stage("predict-" .. d.name, function()
     local folds, members = val_folds(p, d), members_of(p, d, m)
@@ -529,7 +518,8 @@ return {
   about = "TweetEval: seven tasks on English tweets beside NB-SVM, FastText-like and majority; predictions in the contest's layout",
   params = ulmfit.params({
     vocab = 8000, cell = "lstm", embed = 160, hidden = 320, layers = 2, lm_epochs = 3, lm_lr = 1e-2, lm_drop = .2,
-    lm_batch = 16, bptt = 35, head_epochs = 1, head_lr = 1e-2, epochs = 5, lr = 5e-3, drop = .4, ngrams = 3, smoothing = .1, batch = 32
+    lm_batch = 16, bptt = 35, head_epochs = 1, head_lr = 1e-2, epochs = 5, lr = 5e-3, drop = .4, ngrams = 3, smoothing = .1, batch = 32,
+    balance = "sqrt",
   }, {
     data = { default = "../shared/data/tweeteval", help = "TweetEval's folder of tasks" },
     task = { default = "all", choices = choices, help = "one task, or all seven" },
@@ -540,8 +530,6 @@ return {
     large_epochs = { default = 4, min = 1, max = 200, help = "epochs of the classifier of a large task" },
     backwards = { default = false, help = "read the texts from their end: a second run for `kooka ensemble`" },
     fasttext_epochs = { default = 10, min = 1, max = 200, help = "epochs of the FastText-like baseline" },
-    balance = { default = "sqrt", choices = { "none", "sqrt", "weights" },
-      help = "class weights of the loss: none, by 1/share of a class, or by the square root of that" },
     rows = { default = 0, min = 0, help = "use the first so many texts of each training file (0: all)" },
     test_rows = { default = 0, min = 0, help = "and of each validation and test file: predictions are then not whole (0: all)" },
     resamples = { default = 1000, min = 100, max = 100000, help = "bootstrap resamples of an interval" },

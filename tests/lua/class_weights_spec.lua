@@ -27,6 +27,20 @@ function TestClassWeights.test_balanced_is_scikit_learns()
   near(class_weights.of("balanced", labels_of(7, 2, 21)), golden.balanced_three)
 end
 
+function TestClassWeights.test_sqrt_is_the_square_root_of_balanced()
+  local w = class_weights.of("balanced", labels_of(7, 2, 21))
+  near(class_weights.of("sqrt", labels_of(7, 2, 21)), { w[1] ^ .5, w[2] ^ .5, w[3] ^ .5 })
+end
+
+function TestClassWeights.test_a_class_without_a_row_weighs_one_where_it_may()
+  local o = { classes = 3, empty = true }
+  near(class_weights.of("balanced", labels_of(6, 2), o), { 8 / 18, 8 / 6, 1 })
+  near(class_weights.of("sqrt", labels_of(6, 2), o), { (8 / 18) ^ .5, (8 / 6) ^ .5, 1 })
+  local w = class_weights.of("effective", labels_of(6, 2), o)
+  lu.assertAlmostEquals(w[1] + w[2] + w[3], 3, 1e-12)
+  lu.assertErrorMsgContains("class 3 of 3 has none of the 8 rows", class_weights.of, "sqrt", labels_of(6, 2), { classes = 3 })
+end
+
 function TestClassWeights.test_effective_number_sums_to_the_classes_and_runs_from_none_to_one_over_n()
   local w, count = class_weights.of("effective", labels_of(96, 4), { beta = .99 })
   local a, b = .01 / (1 - .99 ^ 96), .01 / (1 - .99 ^ 4)

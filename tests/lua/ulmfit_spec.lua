@@ -68,6 +68,23 @@ function TestClassifier:test_the_head_begins_at_the_classes_shares()
   for c, n in ipairs { 2, 4, 4 } do lu.assertAlmostEquals(bias[c], math.log(n / 10), 1e-3) end
 end
 
+function TestClassifier:test_balance_takes_the_weights_from_the_rows_that_train()
+  local labels, rows = {}, { 1, 2, 3, 4, 5, 6, 46, 46 }            -- 6, 2 and none
+  for i = 1, 60 do labels[i] = i <= 45 and 1 or i <= 57 and 2 or 3 end
+  local function weights(o)
+    o.labels, o.classes, o.rows = labels, 3, rows
+    local _, m = self:begin(o)
+    return m.config.weights
+  end
+  local balanced, root = weights { balance = "weights" }, weights { balance = "sqrt" }
+  for c, w in ipairs { 8 / 18, 8 / 6, 1 } do
+    lu.assertAlmostEquals(balanced[c], w, 1e-9)
+    lu.assertAlmostEquals(root[c], w ^ .5, 1e-9)
+  end
+  lu.assertNil(weights { balance = "none" })
+  lu.assertEquals(weights { weights = { 1, 2, 3 }, balance = "sqrt" }, { 1, 2, 3 })
+end
+
 function TestClassifier:test_shares_count_as_shares_and_a_missing_class_stays_finite()
   local labels, shares = {}, {}
   for i = 1, 60 do labels[i], shares[i] = 1, { .9, .1 } end

@@ -18,9 +18,9 @@ local function rows_of(labels, what, who)
   return all
 end
 
---- class_weights.counts(labels, {split = nil, classes = largest label}) -> list of counts
+--- class_weights.counts(labels, {split = nil, classes = largest label, empty = false}) -> list of counts
 -- labels: classes from 1, a list or a tensor; split: a kooka.data.split (its training side counts), or a list of rows.
--- A label outside 1..classes, and a class without a row, is an error that names it.
+-- A label outside 1..classes is an error that names it; so is a class without a row, unless empty.
 function class_weights.counts(labels, options)
   local o = options or {}
   labels = as_list(labels)
@@ -34,7 +34,10 @@ function class_weights.counts(labels, options)
     count[y], classes = (count[y] or 0) + 1, math.max(classes, y)
   end
   for c = 1, classes do
-    if not count[c] then error(("class_weights: class %d of %d has none of the %d rows"):format(c, classes, #rows), 2) end
+    if not count[c] then
+      if not o.empty then error(("class_weights: class %d of %d has none of the %d rows"):format(c, classes, #rows), 2) end
+      count[c] = 0
+    end
   end
   if classes < 2 then error(("class_weights: one class only (%d rows)"):format(#rows), 2) end
   return count
@@ -49,7 +52,13 @@ end
 local function balanced(count)
   local n, w = 0, {}
   for _, k in ipairs(count) do n = n + k end
-  for c, k in ipairs(count) do w[c] = n / (#count * k) end
+  for c, k in ipairs(count) do w[c] = k > 0 and n / (#count * k) or 1.0 end
+  return w
+end
+
+local function sqrt(count)
+  local w = balanced(count)
+  for c, v in ipairs(w) do w[c] = math.sqrt(v) end
   return w
 end
 
@@ -57,7 +66,7 @@ local function effective(count, o)
   local beta, w, sum = o.beta or .999, {}, 0
   if not (beta >= 0 and beta < 1) then error(("class_weights: beta is %s, expected 0 or more and below 1"):format(tostring(beta)), 3) end
   for c, k in ipairs(count) do
-    w[c] = (1 - beta) / (1 - beta ^ k)
+    w[c] = k > 0 and (1 - beta) / (1 - beta ^ k) or 1.0
     sum = sum + w[c]
   end
   for c = 1, #w do w[c] = w[c] * #w / sum end
@@ -78,17 +87,18 @@ local function given_weights(count, o)
   return w
 end
 
-local KINDS = { none = none, balanced = balanced, effective = effective, given = given_weights }
+local KINDS = { none = none, balanced = balanced, sqrt = sqrt, effective = effective, given = given_weights }
 
---- class_weights.of(kind, labels, {split = nil, classes =, beta = .999, given =}) -> list of weights, counts
--- "balanced": n / (C n_c), so that all classes weigh the same (King & Zeng 2001; scikit-learn's name); "effective": (1
--- - beta) / (1 - beta^n_c), the inverse of the effective number of samples, scaled to sum to C (Cui et al. 2019, eq.
--- 4); beta 0 is no weighting, beta -> 1 is 1 / n_c; "given": the list `given`, checked; "none": ones.
+--- class_weights.of(kind, labels, {split = nil, classes =, beta = .999, given =, empty = false}) -> list of weights, counts
+-- "balanced": n / (C n_c), so that all classes weigh the same (King & Zeng 2001; scikit-learn's name); "sqrt": the square
+-- root of that, half-way there; "effective": (1 - beta) / (1 - beta^n_c), the inverse of the effective number of samples,
+-- scaled to sum to C (Cui et al. 2019, eq. 4); beta 0 is no weighting, beta -> 1 is 1 / n_c; "given": the list `given`,
+-- checked; "none": ones. empty: a class without a row weighs 1 ("effective": before scaling) instead of being an error.
 function class_weights.of(kind, labels, options)
   local o = options or {}
   local f = KINDS[kind]
-  if not f then error(("class_weights: kind is %s, expected balanced, effective, given or none"):format(tostring(kind)), 2) end
-  local count = class_weights.counts(labels, { split = o.split, classes = o.classes })
+  if not f then error(("class_weights: kind is %s, expected balanced, sqrt, effective, given or none"):format(tostring(kind)), 2) end
+  local count = class_weights.counts(labels, { split = o.split, classes = o.classes, empty = o.empty })
   return f(count, o), count
 end
 
