@@ -4,6 +4,7 @@
 --
 --   build/kooka tests/bench/reference.lua [curves|epochs|all [../shared/data/lm/ptb [seeds [epochs [embed [hidden]]]]]]
 --
+-- seeds: 3 is 1 to 3; 2-3 are those: hours can be cut into seeds.
 -- Needs a Python with PyTorch: build/venv (make bench-peers) or $BENCH_PYTHON. Answers N passed, N failed, N skipped.
 local kooka = require "kooka"
 local core = require "kooka.core"
@@ -11,7 +12,8 @@ local batches = require "kooka.data.batches"
 local learner, sources = require "kooka.learn.learner", require "kooka.learn.sources"
 
 local part, data = arg[1] or "all", arg[2] or "../shared/data/lm/ptb"
-local seeds, epochs = tonumber(arg[3] or 3), tonumber(arg[4] or 5)
+local first_seed, last_seed = (arg[3] or "3"):match("^(%d-)%-?(%d+)$")
+local epochs = tonumber(arg[4] or 5)
 local embed, hidden = tonumber(arg[5] or 200), tonumber(arg[6] or 400)
 local folder = "build/reference"
 
@@ -20,6 +22,9 @@ local function stop(line)
   print("0 passed, 0 failed, 1 skipped")
   os.exit(0)
 end
+
+first_seed, last_seed = tonumber(first_seed) or 1, tonumber(last_seed)
+if not last_seed or first_seed > last_seed then error(("seeds are '%s', expected a number or a range as 2-3"):format(arg[3]), 0) end
 
 local python = os.getenv("BENCH_PYTHON") or "build/venv/bin/python"
 if not core.sys.exists(python) then stop("no " .. python .. ": make bench-peers makes it") end
@@ -63,22 +68,25 @@ local function both(name, z, train, valid)
   local model = kooka.nn.language_model { vocab = size, embed = z.embed, hidden = z.hidden, layers = z.layers, seed = z.seed,
     alpha = z.alpha, beta = z.beta, embed_p = d.embed, input_p = d.input, hidden_p = d.hidden, weight_p = d.weight, output_p = d.output }
   if z.weights ~= "" then kooka.try(model:save(z.weights)) end
-  local losses = {}
+  local losses, start = {}, kooka.sys.now()
   local history = learner.fit {
     model = model, train = source(train, z), valid = source(valid, z), epochs = z.epochs, label = name, lr = z.lr, pct = z.pct,
     div = z.div, div_final = z.div_final, moms = z.moms, beta2 = z.beta2, eps = z.eps, decay = z.decay, clip = z.clip,
     precision = "float32", say = function() end,
     callbacks = { { after_step = function(_, fit) losses[#losses + 1] = fit.loss end } },
   }
+  local seconds = { kooka.sys.now() - start }
   z.vocab, z.tokens, z.valid = size, save(name .. "-train.npy", train), save(name .. "-valid.npy", valid)
   local path = ("%s/%s.json"):format(folder, name)
   kooka.try(core.sys.write_file(path, core.json.encode(z, { pretty = true })))
+  start = kooka.sys.now()
   local child <close> = kooka.try(core.sys.spawn({ python, "tests/bench/reference.py", path }, { stdin = "null", stdout = "pipe" }))
   local text = child:read_all()
   if child:wait() ~= 0 then error("reference.py failed on " .. path, 0) end
+  seconds[2] = kooka.sys.now() - start
   local theirs, ours = kooka.try(core.json.decode(text)), {}
   for i, record in ipairs(history) do ours[i] = record.valid_loss end
-  return losses, ours, theirs
+  return losses, ours, theirs, seconds
 end
 
 local passed, failed = 0, 0
@@ -111,18 +119,21 @@ if part ~= "epochs" then
 end
 
 if part ~= "curves" then
-  local ours, peers = 0, 0
-  for seed = 1, seeds do
+  local ours, peers, seeds = 0, 0, last_seed - first_seed + 1
+  for seed = first_seed, last_seed do
     local z = settings { seed = seed, embed = embed, hidden = hidden, batch = 40, length = 70, epochs = epochs, weights = "",
       drop = { embed = .02, input = .25, hidden = .15, weight = .2, output = .1 } }
-    local _, a, theirs = both("epochs-" .. seed, z, train, valid)
+    local _, a, theirs, seconds = both("epochs-" .. seed, z, train, valid)
     local p, q = math.exp(a[#a]), math.exp(theirs.valid[#theirs.valid])
-    print(("seed %d: validation perplexity %.2f, PyTorch %s %.2f"):format(seed, p, theirs.torch, q))
+    print(("seed %d: validation perplexity %.2f in %.0f s, PyTorch %s %.2f in %.0f s"):format(seed, p, seconds[1], theirs.torch, q,
+      seconds[2]))
+    for i, v in ipairs(a) do print(("  epoch %d  %.2f  %.2f"):format(i, math.exp(v), math.exp(theirs.valid[i]))) end
+    io.stdout:flush()
     ours, peers = ours + a[#a] / seeds, peers + theirs.valid[#theirs.valid] / seeds
   end
   local p, q = math.exp(ours), math.exp(peers)
-  check(math.abs(p / q - 1) <= .01 or p < q, "epochs: %d-%d x 3, %d epochs, mean of %d seeds: perplexity %.2f, PyTorch %.2f (%+.2f %%)", embed, hidden,
-    epochs, seeds, p, q, 100 * (p / q - 1))
+  check(math.abs(p / q - 1) <= .01 or p < q, "epochs: %d-%d x 3, %d epochs, mean of seeds %d to %d: perplexity %.2f, PyTorch %.2f (%+.2f %%)", embed,
+    hidden, epochs, first_seed, last_seed, p, q, 100 * (p / q - 1))
 end
 print(("%d passed, %d failed, 0 skipped"):format(passed, failed))
 os.exit(failed == 0 and 0 or 1)
