@@ -1,4 +1,4 @@
-/* bind_nbsvm.c -- kooka.core.nbsvm: the linear baseline. Classes are 1 and 2; 2 is "positive". */
+/* bind_nbsvm.c -- kooka.core.nbsvm: the linear baseline. Classes count from 1; of two, 2 is "positive". */
 #include <stdlib.h>
 
 #include "lua/lua_texts.h"
@@ -21,8 +21,10 @@ static int nbsvm_gc(lua_State *L) {
   return 0;
 }
 
-/* Pushes a userdata with one byte a text, 1 for class 2. Takes a list or an int32 tensor of 1 and 2. */
-static unsigned char *nbsvm_labels(lua_State *L, int arg, size_t n) {
+#define CLASSES_MAX 10000
+
+/* Pushes a userdata with the class of each text, from 0. Takes a list or an int32 tensor of 1..classes. */
+static int32_t *nbsvm_labels(lua_State *L, int arg, size_t n, int classes) {
   kk_tensor *t = kk_lua_testtensor(L, arg);
   if (t) t = kk_lua_checktensor(L, arg);
   else luaL_checktype(L, arg, LUA_TTABLE);
@@ -30,7 +32,7 @@ static unsigned char *nbsvm_labels(lua_State *L, int arg, size_t n) {
   if (have != n)
     luaL_argerror(L, arg, lua_pushfstring(L, "%I labels for %I texts", (lua_Integer)have, (lua_Integer)n));
   if (t) luaL_argcheck(L, kk_type(t) == KK_I32 || kk_type(t) == KK_I64, arg, "expected an int32 or int64 tensor");
-  unsigned char *y = lua_newuserdatauv(L, n + 1, 0);
+  int32_t *y = lua_newuserdatauv(L, (n + 1) * sizeof *y, 0);
   for (size_t i = 0; i < n; i++) {
     lua_Integer v = 0;
     if (t) {
@@ -40,16 +42,16 @@ static unsigned char *nbsvm_labels(lua_State *L, int arg, size_t n) {
       v = lua_tointeger(L, -1);
       lua_pop(L, 1);
     }
-    if (v != 1 && v != 2)
-      luaL_argerror(L, arg, lua_pushfstring(L, "label %I is %I, expected 1 or 2", (lua_Integer)i + 1, v));
-    y[i] = v == 2;
+    if (v < 1 || v > classes)
+      luaL_argerror(L, arg, lua_pushfstring(L, "label %I is %I, expected a class 1..%d", (lua_Integer)i + 1, v, classes));
+    y[i] = (int32_t)v - 1;
   }
   return y;
 }
 
 static int nbsvm_fit(lua_State *L) {
   static const char *const names[] = {"ngrams", "min_df",    "max_df", "sublinear", "tokens",
-                                      "nb",     "c",         "tolerance", "seed",   NULL};
+                                      "nb",     "c",         "tolerance", "seed",      "classes", NULL};
   kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
   kk_err e;
   kk_lua_check_opts(L, 3, names, "nbsvm.fit");
@@ -58,23 +60,29 @@ static int nbsvm_fit(lua_State *L) {
   o.c = kk_lua_opt_number(L, 3, "c", o.c, 1e-9, 1e9);
   o.tolerance = kk_lua_opt_number(L, 3, "tolerance", o.tolerance, 1e-12, 1);
   o.seed = (unsigned)kk_lua_opt_integer(L, 3, "seed", o.seed, 0, 1u << 31);
+  int classes = (int)kk_lua_opt_integer(L, 3, "classes", 2, 2, CLASSES_MAX);
   kk_texts t = kk_lua_texts(L, 1);
-  const unsigned char *y = nbsvm_labels(L, 2, t.n);
+  const int32_t *y = nbsvm_labels(L, 2, t.n, classes);
   kk_nbsvm **h = lua_newuserdatauv(L, sizeof *h, 0);
   *h = NULL;
   luaL_setmetatable(L, NBSVM_TYPE);
-  return kk_nbsvm_fit(t.n, t.p, t.len, y, &o, h, &e) ? kk_lua_fail(L, &e) : 1;
+  return kk_nbsvm_fit(t.n, t.p, t.len, y, classes, &o, h, &e) ? kk_lua_fail(L, &e) : 1;
 }
 
 static int nbsvm_predict(lua_State *L) {
   kk_err e;
   kk_nbsvm *m = nbsvm_check(L);
   kk_texts t = kk_lua_texts(L, 2);
-  double *prob = lua_newuserdatauv(L, (t.n + 1) * sizeof *prob, 0);
+  size_t models = (size_t)kk_nbsvm_models(m);
+  double *prob = lua_newuserdatauv(L, (t.n * models + 1) * sizeof *prob, 0);
   if (kk_nbsvm_predict(m, t.n, t.p, t.len, prob, &e)) return kk_lua_fail(L, &e);
   lua_createtable(L, (int)t.n, 0);
   for (size_t i = 0; i < t.n; i++) {
-    lua_pushnumber(L, prob[i]);
+    if (models > 1) lua_createtable(L, (int)models, 0);
+    for (size_t k = 0; k < models; k++) {
+      lua_pushnumber(L, prob[i * models + k]);
+      if (models > 1) lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;
@@ -94,21 +102,23 @@ static int ranked_order(const void *a, const void *b) {
 
 static int nbsvm_top(lua_State *L) {
   kk_nbsvm *m = nbsvm_check(L);
-  lua_Integer n = luaL_optinteger(L, 2, 20), size = kk_nbsvm_size(m);
+  lua_Integer n = luaL_optinteger(L, 2, 20), size = kk_nbsvm_size(m), models = kk_nbsvm_models(m);
+  lua_Integer k = models == 1 ? 0 : luaL_checkinteger(L, 3) - 1;
   size_t len;
   luaL_argcheck(L, n >= 1, 2, "expected 1 or more");
+  luaL_argcheck(L, k >= 0 && k < models, 3, "no such class");
   if (n > size) n = size;
   ranked *r = lua_newuserdatauv(L, (size_t)size * sizeof *r, 0);
   for (int32_t c = 0; c < size; c++) {
     r[c].col = c;
-    kk_nbsvm_term(m, c, &len, &r[c].weight);
+    kk_nbsvm_term(m, (int)k, c, &len, &r[c].weight);
   }
   qsort(r, (size_t)size, sizeof *r, ranked_order);
   for (int side = 0; side < 2; side++) {
     lua_createtable(L, (int)n, 0);
     for (lua_Integer i = 0; i < n; i++) {
       double weight;
-      const char *term = kk_nbsvm_term(m, r[side ? size - 1 - i : i].col, &len, &weight);
+      const char *term = kk_nbsvm_term(m, (int)k, r[side ? size - 1 - i : i].col, &len, &weight);
       lua_createtable(L, 0, 2);
       lua_pushlstring(L, term, len);
       lua_setfield(L, -2, "term");
@@ -123,19 +133,22 @@ static int nbsvm_top(lua_State *L) {
 static const kk_reg nbsvm_meta[] = {{"__gc", nbsvm_gc, NULL}, {"__close", nbsvm_gc, NULL}, {0}};
 
 static const kk_reg nbsvm_methods[] = {
-  {"predict", nbsvm_predict, "model:predict(texts) -> list of probabilities of class 2 | nil, message, \"format\""},
+  {"predict", nbsvm_predict, "model:predict(texts) -> list of probabilities | nil, message, \"format\"\nOf class 2; of more than two classes a list "
+   "for each text: of each class against the rest, so they do not sum to 1, and 0 for a class that no text had."},
   {"size", nbsvm_size, "model:size() -> number of terms"},
-  {"top", nbsvm_top, "model:top([n = 20]) -> for_class_2, for_class_1\nTwo lists of {term=, weight=}: the terms that speak most for either class."},
+  {"top", nbsvm_top, "model:top([n = 20 [, class]]) -> for_class, against_it\nTwo lists of {term=, weight=}: the terms that speak most for and "
+   "against class 2; of more than two classes, for and against `class`."},
   {0},
 };
 
 static const kk_reg nbsvm_funcs[] = {
   {"fit", nbsvm_fit,
    "fit(texts, labels [, options]) -> model | nil, message, code\nNB-SVM (Wang and Manning 2012): tf-idf of words and word pairs, "
-   "times the log-count ratio of the classes, then L2 logistic regression by liblinear. labels: list or int32 tensor of 1 and 2. "
+   "times the log-count ratio of the classes, then L2 logistic regression by liblinear. labels: list or int32 tensor of "
+   "classes from 1. Two classes make one model, of class 2; more make one a class, against the rest, on the same terms. "
    "Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\" | \"characters\", "
    "nb = true, "
-   "c = 4, tolerance = 1e-4, seed = 1."},
+   "c = 4, tolerance = 1e-4, seed = 1, classes = 2."},
   {0},
 };
 

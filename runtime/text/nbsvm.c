@@ -15,7 +15,8 @@
 
 struct kk_nbsvm {
   kk_tfidf *terms;
-  double *weight, bias;      /* on the plain rows: the solver's weight times r */
+  int models;
+  double *weight, *bias;     /* [models, terms] on the plain rows: the solver's weight times r; [models] */
 };
 
 static kk_dl library;
@@ -47,13 +48,13 @@ static kk_status nbsvm_open(kk_err *e) {
 }
 
 /* The log-count ratio of each column, or 1 for plain logistic regression. */
-static void nbsvm_ratio(const kk_csr *x, const unsigned char *positive, bool nb, double *r, double *other) {
+static void nbsvm_ratio(const kk_csr *x, const int32_t *label, int32_t of, bool nb, double *r, double *other) {
   double n2 = 0, n1 = 0;
   for (int64_t j = 0; j < x->cols; j++) r[j] = other[j] = 1;
   if (!nb) return;
   for (int64_t i = 0; i < x->rows; i++) {
-    double *sum = positive[i] ? r : other;
-    if (positive[i]) n2++;
+    double *sum = label[i] == of ? r : other;
+    if (label[i] == of) n2++;
     else n1++;
     for (int64_t k = x->start[i]; k < x->start[i + 1]; k++) sum[x->col[k]] += x->val[k];
   }
@@ -76,7 +77,7 @@ static void job_free(nbsvm_job *j) {
   kk_free(j->other, (size_t)j->cols * sizeof *j->other);
 }
 
-static kk_status job_fill(nbsvm_job *j, const kk_csr *x, const unsigned char *positive, bool nb, kk_err *e) {
+static kk_status job_make(nbsvm_job *j, const kk_csr *x, kk_err *e) {
   *j = (nbsvm_job){.rows = (size_t)x->rows, .cols = x->cols};
   j->nodes = (size_t)x->start[x->rows] + 2 * j->rows;
   j->node = kk_alloc(j->nodes * sizeof *j->node);
@@ -86,20 +87,24 @@ static kk_status job_fill(nbsvm_job *j, const kk_csr *x, const unsigned char *po
   j->other = kk_alloc((size_t)j->cols * sizeof *j->other);
   if (!j->node || !j->row || !j->y || !j->r || !j->other)
     return kk_fail(e, KK_ENOMEM, "nbsvm: out of memory for %zu values", j->nodes);
-  nbsvm_ratio(x, positive, nb, j->r, j->other);
+  return KK_OK;
+}
+
+/* Rows and targets that tell class `of` from the rest. */
+static void job_fill(nbsvm_job *j, const kk_csr *x, const int32_t *label, int32_t of, bool nb) {
+  nbsvm_ratio(x, label, of, nb, j->r, j->other);
   struct feature_node *p = j->node;
   for (int64_t i = 0; i < x->rows; i++) {
     j->row[i] = p;
-    j->y[i] = positive[i] ? 1 : -1;
+    j->y[i] = label[i] == of ? 1 : -1;
     for (int64_t k = x->start[i]; k < x->start[i + 1]; k++)
       *p++ = (struct feature_node){x->col[k] + 1, x->val[k] * j->r[x->col[k]]};
     *p++ = (struct feature_node){(int)x->cols + 1, 1};
     *p++ = (struct feature_node){-1, 0};
   }
-  return KK_OK;
 }
 
-static kk_status nbsvm_solve(nbsvm_job *j, const kk_nbsvm_opts *o, kk_nbsvm *m, kk_err *e) {
+static kk_status nbsvm_solve(nbsvm_job *j, const kk_nbsvm_opts *o, double *weight, double *bias, kk_err *e) {
   struct problem prob = {.l = (int)j->rows, .n = (int)j->cols + 1, .y = j->y, .x = j->row, .bias = 1};
   struct parameter param = {.solver_type = L2R_LR_DUAL, .eps = o->tolerance, .C = o->c};
   const char *wrong = ll.check(&prob, &param);
@@ -109,31 +114,50 @@ static kk_status nbsvm_solve(nbsvm_job *j, const kk_nbsvm_opts *o, kk_nbsvm *m, 
   srand(o->seed);                        /* the solver visits the texts in the C library's random order */
   struct model *fit = ll.train(&prob, &param);
   double sign = fit->label[0] == 1 ? 1 : -1;
-  for (int64_t c = 0; c < j->cols; c++) m->weight[c] = sign * fit->w[c] * j->r[c];
-  m->bias = sign * fit->w[j->cols];
+  for (int64_t c = 0; c < j->cols; c++) weight[c] = sign * fit->w[c] * j->r[c];
+  *bias = sign * fit->w[j->cols];
   ll.destroy(&fit);
   return KK_OK;
 }
 
-kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, const unsigned char *positive,
+/* Model k of the rows; a class that none of them has is never said. */
+static kk_status nbsvm_model(kk_nbsvm *m, int k, const kk_csr *x, const int32_t *label, int32_t of, nbsvm_job *job,
+                             const kk_nbsvm_opts *o, kk_err *e) {
+  double *weight = m->weight + (int64_t)k * x->cols;
+  int64_t n = 0;
+  for (int64_t i = 0; i < x->rows; i++) n += label[i] == of;
+  if (n == 0) {
+    for (int64_t c = 0; c < x->cols; c++) weight[c] = 0;
+    m->bias[k] = -INFINITY;
+    return KK_OK;
+  }
+  job_fill(job, x, label, of, o->nb);
+  return nbsvm_solve(job, o, weight, &m->bias[k], e);
+}
+
+kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, const int32_t *label, int classes,
                        const kk_nbsvm_opts *o, kk_nbsvm **out, kk_err *e) {
-  size_t n2 = 0;
   kk_csr x = {0};
   nbsvm_job job = {0};
   kk_status st = nbsvm_open(e);
   if (st) return st;
-  for (size_t i = 0; i < n; i++) n2 += positive[i] != 0;
-  if (n2 == 0 || n2 == n || n > INT32_MAX / 2)
-    return kk_fail(e, KK_EARG, "nbsvm: %zu of %zu texts are of class 2, both classes must occur", n2, n);
+  if (n == 0 || n > INT32_MAX / 2) return kk_fail(e, KK_EARG, "nbsvm: %zu texts, expected 1 to %d", n, INT32_MAX / 2);
+  size_t alike = 1;
+  while (alike < n && label[alike] == label[0]) alike++;
+  if (alike == n)
+    return kk_fail(e, KK_EARG, "nbsvm: all %zu texts are of class %d, another class must occur", n, (int)label[0] + 1);
   kk_nbsvm *m = kk_calloc(sizeof *m);
   if (!m) return kk_fail(e, KK_ENOMEM, "nbsvm: out of memory");
+  m->models = classes == 2 ? 1 : classes;
   st = kk_tfidf_fit(n, texts, lens, &o->tfidf, &m->terms, &x, e);
   if (!st) {
-    m->weight = kk_alloc((size_t)x.cols * sizeof *m->weight);
-    if (!m->weight) st = kk_fail(e, KK_ENOMEM, "nbsvm: out of memory for %lld terms", (long long)x.cols);
+    m->weight = kk_alloc((size_t)m->models * (size_t)x.cols * sizeof *m->weight);
+    m->bias = kk_alloc((size_t)m->models * sizeof *m->bias);
+    if (!m->weight || !m->bias)
+      st = kk_fail(e, KK_ENOMEM, "nbsvm: out of memory for %d models of %lld terms", m->models, (long long)x.cols);
   }
-  if (!st) st = job_fill(&job, &x, positive, o->nb, e);
-  if (!st) st = nbsvm_solve(&job, o, m, e);
+  if (!st) st = job_make(&job, &x, e);
+  for (int k = 0; k < m->models && !st; k++) st = nbsvm_model(m, k, &x, label, classes == 2 ? 1 : k, &job, o, e);
   job_free(&job);
   kk_csr_free(&x);
   if (st) kk_nbsvm_free(m);
@@ -147,24 +171,31 @@ kk_status kk_nbsvm_predict(const kk_nbsvm *m, size_t n, const char *const *texts
   kk_status st = kk_tfidf_rows(m->terms, n, texts, lens, &x, e);
   if (st) return st;
   for (size_t i = 0; i < n; i++) {
-    double z = m->bias;
-    for (int64_t k = x.start[i]; k < x.start[i + 1]; k++) z += x.val[k] * m->weight[x.col[k]];
-    prob[i] = 1 / (1 + exp(-z));
+    for (int c = 0; c < m->models; c++) {
+      const double *weight = m->weight + (int64_t)c * x.cols;
+      double z = m->bias[c];
+      for (int64_t k = x.start[i]; k < x.start[i + 1]; k++) z += x.val[k] * weight[x.col[k]];
+      prob[i * (size_t)m->models + (size_t)c] = 1 / (1 + exp(-z));
+    }
   }
   kk_csr_free(&x);
   return KK_OK;
 }
 
+int kk_nbsvm_models(const kk_nbsvm *m) { return m->models; }
+
 int32_t kk_nbsvm_size(const kk_nbsvm *m) { return kk_tfidf_size(m->terms); }
 
-const char *kk_nbsvm_term(const kk_nbsvm *m, int32_t col, size_t *len, double *weight) {
-  *weight = m->weight[col];
+const char *kk_nbsvm_term(const kk_nbsvm *m, int k, int32_t col, size_t *len, double *weight) {
+  *weight = m->weight[(int64_t)k * kk_tfidf_size(m->terms) + col];
   return kk_tfidf_term(m->terms, col, len);
 }
 
 void kk_nbsvm_free(kk_nbsvm *m) {
   if (!m) return;
-  kk_free(m->weight, m->terms ? (size_t)kk_tfidf_size(m->terms) * sizeof *m->weight : 0);
+  size_t models = (size_t)m->models;
+  kk_free(m->weight, m->terms ? models * (size_t)kk_tfidf_size(m->terms) * sizeof *m->weight : 0);
+  kk_free(m->bias, models * sizeof *m->bias);
   kk_tfidf_free(m->terms);
   kk_free(m, sizeof *m);
 }

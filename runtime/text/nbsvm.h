@@ -3,7 +3,8 @@
 **
 ** With rows x of tfidf.h and classes y: r_j = ln(p_j / q_j), p_j = (1 + sum of x_j over class 2) /
 ** (1 + texts of class 2), q_j likewise for class 1; then L2-regularised logistic regression on x * r,
-** the constant regularised like the rest (liblinear's dual solver). */
+** the constant regularised like the rest (liblinear's dual solver). Of more than two classes each is told from the rest
+** in this way, on the same rows. */
 #ifndef KK_NBSVM_H
 #define KK_NBSVM_H
 
@@ -22,15 +23,18 @@ typedef struct kk_nbsvm_opts {
 #define KK_NBSVM_DEFAULTS \
   ((kk_nbsvm_opts){.tfidf = KK_TFIDF_DEFAULTS, .c = 4, .tolerance = 1e-4, .nb = true, .seed = 1})
 
-/* positive[i] says that text i is of class 2; both classes must occur. KK_ELIB when liblinear is missing. */
-kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, const unsigned char *positive,
+/* label[i] is the class of text i, from 0 and below `classes`; two classes at least must occur. KK_ELIB when liblinear is
+** missing. Two classes make one model, of the second; more make one a class. */
+kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, const int32_t *label, int classes,
                        const kk_nbsvm_opts *o, kk_nbsvm **out, kk_err *e);
-/* prob[i] = probability of class 2. */
+int kk_nbsvm_models(const kk_nbsvm *m);
+/* prob[i * models + k] = probability that model k gives text i: of its class against the rest, so that they do not sum to 1.
+** A class without a text has 0. */
 kk_status kk_nbsvm_predict(const kk_nbsvm *m, size_t n, const char *const *texts, const size_t *lens, double *prob,
                            kk_err *e);
 int32_t kk_nbsvm_size(const kk_nbsvm *m);
-/* Term col and its weight: what one unit of its tf-idf adds to the log-odds of class 2. */
-const char *kk_nbsvm_term(const kk_nbsvm *m, int32_t col, size_t *len, double *weight);
+/* Term col and its weight: what one unit of its tf-idf adds to the log-odds of model k's class. */
+const char *kk_nbsvm_term(const kk_nbsvm *m, int k, int32_t col, size_t *len, double *weight);
 void kk_nbsvm_free(kk_nbsvm *m);   /* NULL is fine */
 
 #endif

@@ -21,7 +21,7 @@ static const char *const docs[DOCS] = {
   "un gato y un pato", "EL PAT\xC3\x93 canta; el gato no",
 };
 static size_t lens[DOCS];   /* filled by main */
-static const unsigned char positive[DOCS] = {1, 0, 1, 0, 1};
+static const int32_t label[DOCS] = {1, 0, 1, 0, 1};
 
 typedef struct golden { int row; const char *term; double value; } golden;
 static const golden signs[] = {
@@ -85,7 +85,7 @@ static void probabilities_equal_scikit_learn(void **state) {
   (void)state;
   o.tfidf.min_df = 2;
   o.tolerance = 1e-12;
-  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, positive, &o, &m, &e);
+  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, label, 2, &o, &m, &e);
   if (st == KK_ELIB) skip();
   assert_int_equal(st, KK_OK);
   assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, p, &e), KK_OK);
@@ -93,8 +93,37 @@ static void probabilities_equal_scikit_learn(void **state) {
   kk_nbsvm_free(m);
 }
 
+static void many_classes_are_as_many_models(void **state) {
+  static const int32_t three[DOCS] = {3, 0, 1, 0, 1};       /* of five: 2 and 4 occur nowhere */
+  kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
+  kk_nbsvm *m, *one;
+  kk_err e;
+  double p[DOCS * 5], q[DOCS];
+  (void)state;
+  o.tfidf.min_df = 2;
+  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, three, 5, &o, &m, &e);
+  if (st == KK_ELIB) skip();
+  assert_int_equal(st, KK_OK);
+  assert_int_equal(kk_nbsvm_models(m), 5);
+  assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, p, &e), KK_OK);
+  for (int c = 0; c < 5; c++) {
+    int32_t against[DOCS];
+    if (c == 2 || c == 4) {
+      for (int i = 0; i < DOCS; i++) assert_true(p[i * 5 + c] == 0);
+      continue;
+    }
+    for (int i = 0; i < DOCS; i++) against[i] = three[i] == c;
+    assert_int_equal(kk_nbsvm_fit(DOCS, docs, lens, against, 2, &o, &one, &e), KK_OK);
+    assert_int_equal(kk_nbsvm_models(one), 1);
+    assert_int_equal(kk_nbsvm_predict(one, DOCS, docs, lens, q, &e), KK_OK);
+    for (int i = 0; i < DOCS; i++) assert_true(p[i * 5 + c] == q[i]);
+    kk_nbsvm_free(one);
+  }
+  kk_nbsvm_free(m);
+}
+
 static void texts_without_terms_and_one_class_are_refused(void **state) {
-  static const unsigned char same[DOCS] = {1, 1, 1, 1, 1};
+  static const int32_t same[DOCS] = {1, 1, 1, 1, 1};
   kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
   kk_tfidf *t;
   kk_nbsvm *m;
@@ -104,7 +133,7 @@ static void texts_without_terms_and_one_class_are_refused(void **state) {
   o.tfidf.min_df = 100;
   assert_int_equal(kk_tfidf_fit(DOCS, docs, lens, &o.tfidf, &t, &x, &e), KK_EARG);
   assert_int_equal(kk_tfidf_fit(0, docs, lens, &o.tfidf, &t, &x, &e), KK_EARG);
-  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, same, &o, &m, &e);
+  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, same, 2, &o, &m, &e);
   assert_true(st == KK_EARG || st == KK_ELIB);
   const char *bad = "a\xFF";
   const size_t two = 2;
@@ -140,6 +169,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(rows_equal_scikit_learn),
     cmocka_unit_test(probabilities_equal_scikit_learn),
+    cmocka_unit_test(many_classes_are_as_many_models),
     cmocka_unit_test(texts_without_terms_and_one_class_are_refused),
     cmocka_unit_test(every_refused_allocation_is_an_error_that_leaks_nothing),
   };

@@ -3,7 +3,7 @@ local lu = require "luaunit"
 local confusion = require "kooka.plot.confusion"
 local fasttext = require "kooka.baseline.fasttext"
 local kooka = require "kooka"
-local nbsvm_classes = require "kooka.baseline.nbsvm_classes"
+local nbsvm = require "kooka.baseline.nbsvm"
 local progress = require "kooka.progress"
 
 progress.quiet = true
@@ -31,16 +31,35 @@ end
 TestManyClasses = {}
 
 local function fit(o)
-  local m, message, code = nbsvm_classes.fit(o)
+  local m, message, code = nbsvm.fit(o)
   lu.skipIf(not m and code == "library", "liblinear is not installed")
   return assert(m, message)
 end
 
 function TestManyClasses:test_each_class_against_the_rest()
   local texts, labels = toy(90)
-  local m = fit { texts = texts, labels = labels }
+  local m = fit { texts = texts, labels = labels, classes = 3 }
   check_learned(m:predict(texts), labels)
   lu.assertEquals(m:predict {}, {})
+  lu.assertStrContains(tostring(m), "3 classes")
+end
+
+function TestManyClasses:test_many_classes_are_as_many_plain_models()
+  local texts, labels = toy(90)
+  local m, plain = fit { texts = texts, labels = labels, classes = 3 }, {}
+  for c = 1, 3 do
+    local against = {}
+    for i, y in ipairs(labels) do against[i] = y == c and 2 or 1 end
+    local one = fit { texts = texts, labels = against }
+    plain[c] = one:predict(texts)
+    lu.assertEquals({ m:top(4, c) }, { one:top(4) })
+  end
+  for i, row in ipairs(m:predict(texts)) do
+    local sum = plain[1][i] + plain[2][i] + plain[3][i]
+    lu.assertEquals(row, { plain[1][i] / sum, plain[2][i] / sum, plain[3][i] / sum })
+  end
+  lu.assertErrorMsgContains("no such class", m.top, m, 4, 4)
+  lu.assertErrorMsgContains("number expected", m.top, m, 4)
 end
 
 function TestManyClasses:test_classes_without_texts_get_nothing()
@@ -56,14 +75,16 @@ end
 function TestManyClasses:test_two_classes_are_the_plain_model()
   local texts, labels = toy(90)
   for i, y in ipairs(labels) do labels[i] = y == 1 and 1 or 2 end
-  local m, plain = fit { texts = texts, labels = labels }, require("kooka.baseline.nbsvm").fit { texts = texts, labels = labels }
+  local m, plain = fit { texts = texts, labels = labels, classes = 2 }, fit { texts = texts, labels = labels }
   local two = plain:predict(texts)
   for i, row in ipairs(m:predict(texts)) do lu.assertEquals(row, { 1 - two[i], two[i] }) end
 end
 
 function TestManyClasses:test_wrong_labels_are_named()
-  lu.assertErrorMsgContains("1 labels for 2 texts", nbsvm_classes.fit, { texts = { "a", "b" }, labels = { 1 } })
-  lu.assertErrorMsgContains("label 2 is 4, expected a class 1..3", nbsvm_classes.fit, { texts = { "a", "b" }, labels = { 1, 4 }, classes = 3 })
+  lu.assertErrorMsgContains("1 labels for 2 texts", nbsvm.fit, { texts = { "a", "b" }, labels = { 1 }, classes = 3 })
+  lu.assertErrorMsgContains("label 1 is 4, expected a class 1..3", nbsvm.fit, { texts = { "a", "b" }, labels = { 4, 4 }, classes = 3 })
+  lu.assertErrorMsgContains("option classes is 1, expected 2..10000", nbsvm.fit, { texts = { "a", "b" }, labels = { 1, 1 }, classes = 1 })
+  lu.assertErrorMsgContains("label 2 is 4, expected a class 1..3", nbsvm.fit, { texts = { "a", "b" }, labels = { 1, 4 }, classes = 3 })
 end
 
 TestFastText = {}

@@ -83,7 +83,7 @@ function TestBaselines:test_misuse_raises_and_bad_text_answers()
   local texts, labels = toy(30)
   lu.assertErrorMsgContains("29 labels for 30 texts", nbsvm.fit, { texts = texts, labels = table.move(labels, 1, 29, 1, {}) })
   labels[4] = 3
-  lu.assertErrorMsgContains("label 4 is 3, expected 1 or 2", nbsvm.fit, { texts = texts, labels = labels })
+  lu.assertErrorMsgContains("label 4 is 3, expected a class 1..2", nbsvm.fit, { texts = texts, labels = labels })
   labels[4] = 1
   lu.assertErrorMsgContains("no option 'mindf'", nbsvm.fit, { texts = texts, labels = labels, mindf = 2 })
   lu.assertErrorMsgContains("expected a table with texts", nbsvm.fit, { labels = labels })
@@ -95,7 +95,7 @@ function TestBaselines:test_misuse_raises_and_bad_text_answers()
   lu.assertStrContains(message, "text 7")
   texts[7] = "a"
   for i = 1, 30 do labels[i] = 1 end
-  lu.assertErrorMsgContains("both classes must occur", nbsvm.fit, { texts = texts, labels = labels })
+  lu.assertErrorMsgContains("another class must occur", nbsvm.fit, { texts = texts, labels = labels })
 end
 
 function TestBaselines:test_majority_names_the_larger_class()

@@ -3,13 +3,11 @@
 -- lower case, 1 + ln(count); L2-regularised logistic regression with C = 4 (liblinear). On short, informal texts it is often
 -- above NB-SVM's words: dashes of dialogues, laughter and endings are in it.
 local nbsvm = require "kooka.baseline.nbsvm"
-local nbsvm_classes = require "kooka.baseline.nbsvm_classes"
 
 local characters = {}
 
---- fit{texts =, labels =, ngrams = 5, min_df = 3, max_df = .9, c = 4, classes = nil, ...} -> model | nil, message, code
--- A model of kooka.baseline.nbsvm, with the same options, tokens = "characters" and nb = false; with classes one of
--- kooka.baseline.nbsvm_classes, of as many.
+--- fit{texts =, labels =, classes = nil, ngrams = 5, min_df = 3, max_df = .9, c = 4, ...} -> model | nil, message, code
+-- A model of kooka.baseline.nbsvm, with the same options, tokens = "characters" and nb = false.
 function characters.fit(opts)
   if type(opts) ~= "table" or type(opts.texts) ~= "table" or opts.labels == nil then
     error("characters.fit: expected a table with texts and labels", 2)
@@ -17,7 +15,7 @@ function characters.fit(opts)
   local o = { ngrams = 5, nb = false }
   for name, value in pairs(opts) do o[name] = value end
   o.tokens = "characters"
-  return (o.classes and nbsvm_classes or nbsvm).fit(o)
+  return nbsvm.fit(o)
 end
 
 return characters
