@@ -49,24 +49,46 @@ static int32_t *nbsvm_labels(lua_State *L, int arg, size_t n, int classes) {
   return y;
 }
 
+/* Pushes a userdata with one number a text, the list of option name; NULL, and nothing pushed, where it is not given. */
+static double *nbsvm_numbers(lua_State *L, const char *name, size_t n, double most) {
+  if (lua_isnoneornil(L, 3) || lua_getfield(L, 3, name) == LUA_TNIL) return NULL;
+  luaL_argcheck(L, lua_istable(L, -1), 3, lua_pushfstring(L, "option %s: expected a list", name));
+  if (lua_rawlen(L, -1) != n)
+    luaL_argerror(L, 3, lua_pushfstring(L, "%I %s for %I texts", (lua_Integer)lua_rawlen(L, -1), name, (lua_Integer)n));
+  double *out = lua_newuserdatauv(L, (n + 1) * sizeof *out, 0);
+  for (size_t i = 0; i < n; i++) {
+    lua_rawgeti(L, -2, (lua_Integer)i + 1);
+    out[i] = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
+    lua_pop(L, 1);
+    if (!(out[i] >= 0 && out[i] <= most))
+      luaL_argerror(L, 3, lua_pushfstring(L, "%s: number %I is not one of 0..%f", name, (lua_Integer)i + 1, most));
+  }
+  return out;
+}
+
 static int nbsvm_fit(lua_State *L) {
-  static const char *const names[] = {"ngrams", "min_df",    "max_df", "sublinear", "tokens",
-                                      "nb",     "c",         "tolerance", "seed",      "classes", NULL};
+  static const char *const names[] = {"ngrams", "min_df",    "max_df", "sublinear", "tokens",  "nb",
+                                      "c",      "tolerance", "seed",   "classes",   "weights", "shares", NULL};
   kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
   kk_err e;
   kk_lua_check_opts(L, 3, names, "nbsvm.fit");
+  lua_settop(L, 3);
   o.tfidf = kk_lua_terms(L, 3);
   o.nb = kk_lua_opt_boolean(L, 3, "nb", o.nb);
   o.c = kk_lua_opt_number(L, 3, "c", o.c, 1e-9, 1e9);
   o.tolerance = kk_lua_opt_number(L, 3, "tolerance", o.tolerance, 1e-12, 1);
-  o.seed = (unsigned)kk_lua_opt_integer(L, 3, "seed", o.seed, 0, 1u << 31);
-  int classes = (int)kk_lua_opt_integer(L, 3, "classes", 2, 2, CLASSES_MAX);
-  kk_texts t = kk_lua_texts(L, 1);
-  const int32_t *y = nbsvm_labels(L, 2, t.n, classes);
+  o.seed = (uint64_t)kk_lua_opt_integer(L, 3, "seed", (lua_Integer)o.seed, 0, LUA_MAXINTEGER);
+  const kk_texts list = kk_lua_texts(L, 1);
+  kk_nbsvm_texts t = {.n = list.n, .texts = list.p, .lens = list.len,
+                      .classes = (int)kk_lua_opt_integer(L, 3, "classes", 2, 2, CLASSES_MAX)};
+  t.share = nbsvm_numbers(L, "shares", t.n, 1);
+  t.weight = nbsvm_numbers(L, "weights", t.n, 1e9);
+  luaL_argcheck(L, !t.share || t.classes == 2, 3, "shares are of two classes");
+  if (!t.share) t.label = nbsvm_labels(L, 2, t.n, t.classes);
   kk_nbsvm **h = lua_newuserdatauv(L, sizeof *h, 0);
   *h = NULL;
   luaL_setmetatable(L, NBSVM_TYPE);
-  return kk_nbsvm_fit(t.n, t.p, t.len, y, classes, &o, h, &e) ? kk_lua_fail(L, &e) : 1;
+  return kk_nbsvm_fit(&t, &o, h, &e) ? kk_lua_fail(L, &e) : 1;
 }
 
 static int nbsvm_predict(lua_State *L) {
@@ -144,9 +166,10 @@ static const kk_reg nbsvm_methods[] = {
 static const kk_reg nbsvm_funcs[] = {
   {"fit", nbsvm_fit,
    "fit(texts, labels [, options]) -> model | nil, message, code\nNB-SVM (Wang and Manning 2012): tf-idf of words and word pairs, "
-   "times the log-count ratio of the classes, then L2 logistic regression by liblinear. labels: list or int32 tensor of "
+   "times the log-count ratio of the classes, then L2 logistic regression (dual coordinate descent, Yu, Huang & Lin 2011). labels: list or int32 tensor of "
    "classes from 1. Two classes make one model, of class 2; more make one a class, against the rest, on the same terms. "
-   "Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\" | \"characters\", "
+   "Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\" | \"characters\" | "
+   "\"cased characters\", weights: how much each text counts, shares: how much of each text, 0..1, is of class 2 (labels may then be nil), "
    "nb = true, "
    "c = 4, tolerance = 1e-4, seed = 1, classes = 2."},
   {0},

@@ -115,7 +115,8 @@ static const kk_reg tfidf_methods[] = {
 static const kk_reg tfidf_funcs[] = {
   {"fit", tfidf_fit,
    "fit(texts [, options]) -> tfidf | nil, message, code\nWords and word pairs of the texts as sparse rows of length 1: (1 + log count) * (log((1 + N) / "
-   "(1 + df)) + 1). Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\" | \"characters\"."},
+   "(1 + df)) + 1). Options: ngrams = 2, min_df = 3 texts, max_df = 0.9 of the texts, sublinear = true, tokens = \"signs\" | \"words\" | \"characters\" | "
+   "\"cased characters\"."},
   {0},
 };
 

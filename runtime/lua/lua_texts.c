@@ -25,7 +25,7 @@ kk_texts kk_lua_texts(lua_State *L, int arg) {
 }
 
 kk_tfidf_opts kk_lua_terms(lua_State *L, int arg) {
-  static const char *const names[] = {"signs", "words", "characters"};
+  static const char *const names[] = {"signs", "words", "characters", "cased characters"};
   kk_tfidf_opts o = KK_TFIDF_DEFAULTS;
   o.ngrams = (int)kk_lua_opt_integer(L, arg, "ngrams", o.ngrams, 1, 8);
   o.min_df = kk_lua_opt_integer(L, arg, "min_df", o.min_df, 1, 1 << 30);
@@ -33,8 +33,9 @@ kk_tfidf_opts kk_lua_terms(lua_State *L, int arg) {
   o.sublinear = kk_lua_opt_boolean(L, arg, "sublinear", o.sublinear);
   const char *tokens = kk_lua_opt_string(L, arg, "tokens", names[KK_SIGNS]);
   int at = KK_SIGNS;
-  while (at <= KK_CHARACTERS && strcmp(tokens, names[at]) != 0) at++;
-  luaL_argcheck(L, at <= KK_CHARACTERS, arg, "option tokens: expected \"signs\", \"words\" or \"characters\"");
+  while (at <= KK_CASED && strcmp(tokens, names[at]) != 0) at++;
+  luaL_argcheck(L, at <= KK_CASED, arg,
+                "option tokens: expected \"signs\", \"words\", \"characters\" or \"cased characters\"");
   o.tokens = (kk_tokens)at;
   return o;
 }

@@ -1,17 +1,10 @@
-/* nbsvm.c -- NB-SVM: log-count ratios of tfidf.h's rows, and logistic regression by liblinear. */
+/* nbsvm.c -- NB-SVM: log-count ratios of tfidf.h's rows, and logistic.h on the rows times these. */
 #include "text/nbsvm.h"
 
 #include <math.h>
-#include <stdlib.h>
-#if __has_include(<linear.h>)
-#include <linear.h>
-#else
-#include <liblinear/linear.h>
-#endif
 
-#include "base/dl.h"
 #include "base/mem.h"
-#include "base/stop.h"
+#include "text/logistic.h"
 
 struct kk_nbsvm {
   kk_tfidf *terms;
@@ -19,147 +12,89 @@ struct kk_nbsvm {
   double *weight, *bias;     /* [models, terms] on the plain rows: the solver's weight times r; [models] */
 };
 
-static kk_dl library;
-static struct {
-  __typeof__(train) *train;
-  __typeof__(check_parameter) *check;
-  __typeof__(free_and_destroy_model) *destroy;
-  __typeof__(set_print_string_function) *print;
-  int *version;
-} ll;
-
-static void nbsvm_quiet(const char *text) { (void)text; }
-
-/* liblinear's structs change between versions without a change of its file's name. */
-static kk_status nbsvm_open(kk_err *e) {
-  static const char *const files[] = {"liblinear.so.4", "liblinear.so.3", "liblinear.so", "liblinear.dylib", NULL};
-  static const kk_dl_sym syms[] = {
-    {"train", (void **)&ll.train}, {"check_parameter", (void **)&ll.check},
-    {"free_and_destroy_model", (void **)&ll.destroy}, {"set_print_string_function", (void **)&ll.print},
-    {"liblinear_version", (void **)&ll.version}, {0},
-  };
-  kk_status st = kk_dl_load(&library, "nbsvm", files, syms, e);
-  if (st) return st;
-  if (*ll.version != LIBLINEAR_VERSION)
-    return kk_fail(e, KK_ELIB, "nbsvm: liblinear is version %d, kooka was built for %d: build it again", *ll.version,
-                   LIBLINEAR_VERSION);
-  ll.print(nbsvm_quiet);
-  return KK_OK;
-}
-
-/* The log-count ratio of each column, or 1 for plain logistic regression. */
-static void nbsvm_ratio(const kk_csr *x, const int32_t *label, int32_t of, bool nb, double *r, double *other) {
-  double n2 = 0, n1 = 0;
-  for (int64_t j = 0; j < x->cols; j++) r[j] = other[j] = 1;
-  if (!nb) return;
-  for (int64_t i = 0; i < x->rows; i++) {
-    double *sum = label[i] == of ? r : other;
-    if (label[i] == of) n2++;
-    else n1++;
-    for (int64_t k = x->start[i]; k < x->start[i + 1]; k++) sum[x->col[k]] += x->val[k];
-  }
-  for (int64_t j = 0; j < x->cols; j++) r[j] = log(r[j] / (n2 + 1) / (other[j] / (n1 + 1)));
-}
-
-/* Everything that liblinear reads. Each row ends with the constant and an index of -1. */
+/* The rows, and what one model after the other makes of them. */
 typedef struct nbsvm_job {
-  size_t nodes, rows;
-  struct feature_node *node, **row;
-  double *y, *r, *other;
-  int64_t cols;
+  kk_csr x;
+  const kk_nbsvm_texts *t;
+  const kk_nbsvm_opts *o;
+  double *target;            /* how much of each text is of the model's class */
+  double *r, *other;
 } nbsvm_job;
 
 static void job_free(nbsvm_job *j) {
-  kk_free(j->node, j->nodes * sizeof *j->node);
-  kk_free(j->row, j->rows * sizeof *j->row);
-  kk_free(j->y, j->rows * sizeof *j->y);
-  kk_free(j->r, (size_t)j->cols * sizeof *j->r);
-  kk_free(j->other, (size_t)j->cols * sizeof *j->other);
+  kk_free(j->target, j->t->n * sizeof *j->target);
+  kk_free(j->r, (size_t)j->x.cols * sizeof *j->r);
+  kk_free(j->other, (size_t)j->x.cols * sizeof *j->other);
+  kk_csr_free(&j->x);
 }
 
-static kk_status job_make(nbsvm_job *j, const kk_csr *x, kk_err *e) {
-  *j = (nbsvm_job){.rows = (size_t)x->rows, .cols = x->cols};
-  j->nodes = (size_t)x->start[x->rows] + 2 * j->rows;
-  j->node = kk_alloc(j->nodes * sizeof *j->node);
-  j->row = kk_alloc(j->rows * sizeof *j->row);
-  j->y = kk_alloc(j->rows * sizeof *j->y);
-  j->r = kk_alloc((size_t)j->cols * sizeof *j->r);
-  j->other = kk_alloc((size_t)j->cols * sizeof *j->other);
-  if (!j->node || !j->row || !j->y || !j->r || !j->other)
-    return kk_fail(e, KK_ENOMEM, "nbsvm: out of memory for %zu values", j->nodes);
-  return KK_OK;
-}
-
-/* Rows and targets that tell class `of` from the rest. */
-static void job_fill(nbsvm_job *j, const kk_csr *x, const int32_t *label, int32_t of, bool nb) {
-  nbsvm_ratio(x, label, of, nb, j->r, j->other);
-  struct feature_node *p = j->node;
+/* The log-count ratio of each column, or 1 for plain logistic regression. */
+static void job_ratio(nbsvm_job *j) {
+  const kk_csr *x = &j->x;
+  double n2 = 0, n1 = 0;
+  for (int64_t c = 0; c < x->cols; c++) j->r[c] = j->other[c] = 1;
+  if (!j->o->nb) return;
   for (int64_t i = 0; i < x->rows; i++) {
-    j->row[i] = p;
-    j->y[i] = label[i] == of ? 1 : -1;
-    for (int64_t k = x->start[i]; k < x->start[i + 1]; k++)
-      *p++ = (struct feature_node){x->col[k] + 1, x->val[k] * j->r[x->col[k]]};
-    *p++ = (struct feature_node){(int)x->cols + 1, 1};
-    *p++ = (struct feature_node){-1, 0};
+    const double u = j->t->weight ? j->t->weight[i] : 1, yes = u * j->target[i], no = u - yes;
+    n2 += yes;
+    n1 += no;
+    for (int64_t k = x->start[i]; k < x->start[i + 1]; k++) {
+      j->r[x->col[k]] += yes * x->val[k];
+      j->other[x->col[k]] += no * x->val[k];
+    }
   }
+  for (int64_t c = 0; c < x->cols; c++) j->r[c] = log(j->r[c] / (n2 + 1) / (j->other[c] / (n1 + 1)));
 }
 
-static kk_status nbsvm_solve(nbsvm_job *j, const kk_nbsvm_opts *o, double *weight, double *bias, kk_err *e) {
-  struct problem prob = {.l = (int)j->rows, .n = (int)j->cols + 1, .y = j->y, .x = j->row, .bias = 1};
-  struct parameter param = {.solver_type = L2R_LR_DUAL, .eps = o->tolerance, .C = o->c};
-  const char *wrong = ll.check(&prob, &param);
-  if (wrong) return kk_fail(e, KK_EARG, "nbsvm: %s", wrong);
-  kk_status st = kk_stop_check(e, "nbsvm");
-  if (st) return st;
-  srand(o->seed);                        /* the solver visits the texts in the C library's random order */
-  struct model *fit = ll.train(&prob, &param);
-  double sign = fit->label[0] == 1 ? 1 : -1;
-  for (int64_t c = 0; c < j->cols; c++) weight[c] = sign * fit->w[c] * j->r[c];
-  *bias = sign * fit->w[j->cols];
-  ll.destroy(&fit);
-  return KK_OK;
-}
-
-/* Model k of the rows; a class that none of them has is never said. */
-static kk_status nbsvm_model(kk_nbsvm *m, int k, const kk_csr *x, const int32_t *label, int32_t of, nbsvm_job *job,
-                             const kk_nbsvm_opts *o, kk_err *e) {
-  double *weight = m->weight + (int64_t)k * x->cols;
-  int64_t n = 0;
-  for (int64_t i = 0; i < x->rows; i++) n += label[i] == of;
+/* Model k, which tells class `of` from the rest; a class that no text has is never said. */
+static kk_status job_run(nbsvm_job *j, int k, int32_t of, kk_nbsvm *m, kk_err *e) {
+  double *w = m->weight + (int64_t)k * j->x.cols, n = 0;
+  for (size_t i = 0; i < j->t->n; i++) n += j->target[i] = j->t->share ? j->t->share[i] : j->t->label[i] == of;
   if (n == 0) {
-    for (int64_t c = 0; c < x->cols; c++) weight[c] = 0;
+    for (int64_t c = 0; c < j->x.cols; c++) w[c] = 0;
     m->bias[k] = -INFINITY;
     return KK_OK;
   }
-  job_fill(job, x, label, of, o->nb);
-  return nbsvm_solve(job, o, weight, &m->bias[k], e);
+  job_ratio(j);
+  const kk_logistic_opts o = {.c = j->o->c, .tolerance = j->o->tolerance, .seed = j->o->seed};
+  kk_status st = kk_logistic_fit(&j->x, j->r, j->target, j->t->weight, &o, w, &m->bias[k], e);
+  for (int64_t c = 0; c < j->x.cols; c++) w[c] *= j->r[c];
+  return st;
 }
 
-kk_status kk_nbsvm_fit(size_t n, const char *const *texts, const size_t *lens, const int32_t *label, int classes,
-                       const kk_nbsvm_opts *o, kk_nbsvm **out, kk_err *e) {
-  kk_csr x = {0};
-  nbsvm_job job = {0};
-  kk_status st = nbsvm_open(e);
+static kk_status nbsvm_check(const kk_nbsvm_texts *t, kk_err *e) {
+  size_t alike = 0;
+  if (t->n == 0) return kk_fail(e, KK_EARG, "nbsvm: no texts");
+  if (t->share) {
+    while (alike < t->n && t->share[alike] == t->share[0]) alike++;
+    if (alike < t->n || (t->share[0] > 0 && t->share[0] < 1)) return KK_OK;
+    return kk_fail(e, KK_EARG, "nbsvm: the shares of all %zu texts are %g, another class must occur", t->n, t->share[0]);
+  }
+  while (alike < t->n && t->label[alike] == t->label[0]) alike++;
+  if (alike < t->n) return KK_OK;
+  return kk_fail(e, KK_EARG, "nbsvm: all %zu texts are of class %d, another class must occur", t->n, (int)t->label[0] + 1);
+}
+
+kk_status kk_nbsvm_fit(const kk_nbsvm_texts *t, const kk_nbsvm_opts *o, kk_nbsvm **out, kk_err *e) {
+  nbsvm_job job = {.t = t, .o = o};
+  kk_status st = nbsvm_check(t, e);
   if (st) return st;
-  if (n == 0 || n > INT32_MAX / 2) return kk_fail(e, KK_EARG, "nbsvm: %zu texts, expected 1 to %d", n, INT32_MAX / 2);
-  size_t alike = 1;
-  while (alike < n && label[alike] == label[0]) alike++;
-  if (alike == n)
-    return kk_fail(e, KK_EARG, "nbsvm: all %zu texts are of class %d, another class must occur", n, (int)label[0] + 1);
   kk_nbsvm *m = kk_calloc(sizeof *m);
   if (!m) return kk_fail(e, KK_ENOMEM, "nbsvm: out of memory");
-  m->models = classes == 2 ? 1 : classes;
-  st = kk_tfidf_fit(n, texts, lens, &o->tfidf, &m->terms, &x, e);
+  m->models = t->classes == 2 ? 1 : t->classes;
+  st = kk_tfidf_fit(t->n, t->texts, t->lens, &o->tfidf, &m->terms, &job.x, e);
   if (!st) {
-    m->weight = kk_alloc((size_t)m->models * (size_t)x.cols * sizeof *m->weight);
-    m->bias = kk_alloc((size_t)m->models * sizeof *m->bias);
-    if (!m->weight || !m->bias)
-      st = kk_fail(e, KK_ENOMEM, "nbsvm: out of memory for %d models of %lld terms", m->models, (long long)x.cols);
+    const size_t cols = (size_t)job.x.cols, models = (size_t)m->models;
+    m->weight = kk_alloc(models * cols * sizeof *m->weight);
+    m->bias = kk_alloc(models * sizeof *m->bias);
+    job.target = kk_alloc(t->n * sizeof *job.target);
+    job.r = kk_alloc(cols * sizeof *job.r);
+    job.other = kk_alloc(cols * sizeof *job.other);
+    if (!m->weight || !m->bias || !job.target || !job.r || !job.other)
+      st = kk_fail(e, KK_ENOMEM, "nbsvm: out of memory for %d models of %zu terms", m->models, cols);
   }
-  if (!st) st = job_make(&job, &x, e);
-  for (int k = 0; k < m->models && !st; k++) st = nbsvm_model(m, k, &x, label, classes == 2 ? 1 : k, &job, o, e);
+  for (int k = 0; k < m->models && !st; k++) st = job_run(&job, k, t->classes == 2 ? 1 : k, m, e);
   job_free(&job);
-  kk_csr_free(&x);
   if (st) kk_nbsvm_free(m);
   else *out = m;
   return st;

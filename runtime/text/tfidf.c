@@ -90,8 +90,24 @@ static kk_status tfidf_padded(const char *p, size_t len, kk_buf *out, kk_err *e)
   return st;
 }
 
-/* Appends the tokens of one text to out, a space after each; of characters: the words, padded. scratch is for the
-** normalised text. */
+/* Appends a text to out, with one space for each run of two or more. */
+static kk_status tfidf_spaced(const char *p, size_t len, kk_buf *out, kk_err *e) {
+  kk_status st = KK_OK;
+  int32_t cp;
+  for (size_t i = 0, k; i < len && !st; i += k) {
+    size_t spaces = 0, next = i;
+    for (k = 0; next < len; spaces++, next += k) {
+      k = kk_utf8_next(p + next, len - next, &cp);
+      if (!kk_utf8_is_space(cp)) break;
+    }
+    k = spaces ? next - i : k;
+    st = spaces > 1 ? kk_buf_add(out, " ", 1, e) : kk_buf_add(out, p + i, k, e);
+  }
+  return st;
+}
+
+/* Appends the tokens of one text to out, a space after each; of characters: the words, padded; of cased ones: the text.
+** scratch is for the normalised text. */
 static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, kk_buf scratch[2], kk_buf *out,
                               kk_err *e) {
   kk_status st;
@@ -99,6 +115,7 @@ static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, k
   kk_buf_clear(&scratch[0]);
   kk_buf_clear(&scratch[1]);
   st = kk_utf8_require(s, n, "text", e);
+  if (!st && o->tokens == KK_CASED) return tfidf_spaced(s, n, out, e);
   if (!st) st = kk_utf8_map(KK_UTF8_LOWER, s, n, &scratch[0], e);
   if (!st && o->tokens == KK_CHARACTERS) return tfidf_padded(scratch[0].p, scratch[0].n, out, e);
   if (!st) st = kk_utf8_map(KK_UTF8_STRIP, scratch[0].p, scratch[0].n, &scratch[1], e);
@@ -129,7 +146,7 @@ static kk_status tfidf_tokens(const kk_tfidf_opts *o, const char *s, size_t n, k
 /* Calls f for each term in text[begin, end), which holds tokens with a space after each. */
 typedef kk_status (*term_fn)(void *arg, const char *text, size_t at, size_t len, kk_err *e);
 
-/* Of one padded word, text[begin, end): its runs of up to `most` characters, the last of a short word once. */
+/* The runs of up to `most` characters in text[begin, end): a padded word, or a text. */
 static kk_status tfidf_runs(size_t most, const char *text, size_t begin, size_t end, term_fn f, void *arg, kk_err *e) {
   size_t starts[8] = {0}, seen = 0;
   int32_t cp;
@@ -149,6 +166,7 @@ static kk_status tfidf_runs(size_t most, const char *text, size_t begin, size_t 
 static kk_status tfidf_terms(const kk_tfidf_opts *o, const char *text, size_t begin, size_t end, term_fn f, void *arg,
                              kk_err *e) {
   size_t starts[8] = {0}, seen = 0;
+  if (o->tokens == KK_CASED) return tfidf_runs((size_t)o->ngrams, text, begin, end, f, arg, e);
   for (size_t i = begin; o->tokens == KK_CHARACTERS && i < end;) {
     const size_t stop = (size_t)((const char *)memchr(text + i + 1, ' ', end - i - 1) - text) + 1;
     kk_status st = tfidf_runs((size_t)o->ngrams, text, i, stop, f, arg, e);

@@ -6,7 +6,8 @@
 ** baseline of HAHA 2019), or a run of two word characters or more (scikit-learn's default). Terms are
 ** tokens and runs of up to `ngrams` tokens. Of characters: texts become lower case and keep their accents; a word is a
 ** run of non-spaces with a space on each side, and terms are its runs of up to `ngrams` code points (scikit-learn's
-** char_wb). With N texts of which df hold a term:
+** char_wb). Of cased characters: texts stay as they are but for runs of spaces, which become one; terms are all runs of up
+** to `ngrams` code points, across words (scikit-learn's char with lowercase=False). With N texts of which df hold a term:
 **   value = tf * (ln((1 + N) / (1 + df)) + 1), tf = 1 + ln(count) or count; rows have Euclidean norm 1. */
 #ifndef KK_TFIDF_H
 #define KK_TFIDF_H
@@ -19,7 +20,8 @@
 
 typedef struct kk_tfidf kk_tfidf;
 
-typedef enum kk_tokens { KK_SIGNS, KK_WORDS, KK_CHARACTERS } kk_tokens;   /* non-spaces and signs; \w\w+; characters */
+/* Non-spaces and signs; \w\w+; characters of words in lower case; characters as they stand. */
+typedef enum kk_tokens { KK_SIGNS, KK_WORDS, KK_CHARACTERS, KK_CASED } kk_tokens;
 
 typedef struct kk_tfidf_opts {
   int ngrams;          /* 1..8, tokens or characters of a term at most   */

@@ -1,8 +1,9 @@
 /* tf-idf and NB-SVM: golden numbers of scikit-learn, and refusing memory at every point.
 ** Goldens: scikit-learn 1.9.1, TfidfVectorizer(ngram_range=(1,2), min_df=2, max_df=.9,
 ** strip_accents="unicode", sublinear_tf=True), tokens of the HAHA 2019 notebook or the default ones; characters:
-** TfidfVectorizer(analyzer="char_wb", ngram_range=(1,3), min_df=2, max_df=.9, sublinear_tf=True);
-** LogisticRegression(C=4, dual=True, solver="liblinear", tol=1e-12) on x * r. */
+** TfidfVectorizer(analyzer="char_wb", ngram_range=(1,3), min_df=2, max_df=.9, sublinear_tf=True), cased ones: analyzer="char",
+** lowercase=False; LogisticRegression(C=4, dual=True, solver="liblinear", tol=1e-12) on x * r, of shares: each row twice, once a
+** class, with sample_weight = weight * share. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +23,7 @@ static const char *const docs[DOCS] = {
 };
 static size_t lens[DOCS];   /* filled by main */
 static const int32_t label[DOCS] = {1, 0, 1, 0, 1};
+static const kk_nbsvm_texts texts_of_two = {.n = DOCS, .texts = docs, .lens = lens, .classes = 2, .label = label};
 
 typedef struct golden { int row; const char *term; double value; } golden;
 static const golden signs[] = {
@@ -38,6 +40,12 @@ enum { CHAR_COLS = 45 };
 static const golden characters[] = {
   {0, "pat", 0.142839504792519}, {0, " di", 0.169798088254193}, {1, "no ", 0.186028529455623}, {2, ", ", 0.159413742242037},
   {3, " g", 0.254307867497685}, {3, "to ", 0.362218016039173}, {4, "pat", 0.144841798982218}, {4, " el", 0.245238483573972}, {0},
+};
+
+enum { CASED_COLS = 51 };
+static const golden cased[] = {
+  {0, "El ", 0.1918915978261656}, {0, "pat", 0.15928736047306177}, {1, "to ", 0.12153250194181445}, {2, " pa", 0.13811341605869895},
+  {2, "da", 0.281711919178678}, {4, "el", 0.23134705062847813}, {4, "no", 0.23134705062847813}, {0},
 };
 
 static double value_of(const kk_tfidf *t, const kk_csr *x, int row, const char *term) {
@@ -73,6 +81,27 @@ static void rows_equal_scikit_learn(void **state) {
   check_rows(KK_SIGNS, 2, 10, signs);
   check_rows(KK_WORDS, 2, 9, words);
   check_rows(KK_CHARACTERS, 3, CHAR_COLS, characters);
+  check_rows(KK_CASED, 3, CASED_COLS, cased);
+}
+
+/* Two spaces or more are one; a line's end alone stays. */
+static void cased_characters_keep_all_but_runs_of_spaces(void **state) {
+  static const char *const spaced[] = {"a  b\n\nc\nd", "a b c\nd", "a b\xC2\xA0 c d"};
+  static const size_t length[] = {9, 7, 9};
+  kk_tfidf_opts o = {.ngrams = 3, .min_df = 1, .max_df = 1, .tokens = KK_CASED};
+  kk_tfidf *t;
+  kk_csr x;
+  kk_err e;
+  (void)state;
+  assert_int_equal(kk_tfidf_fit(3, spaced, length, &o, &t, &x, &e), KK_OK);
+  const int64_t n = x.start[1];
+  assert_int_equal(x.start[2] - n, n);
+  assert_memory_equal(x.col, x.col + n, (size_t)n * sizeof *x.col);
+  assert_memory_equal(x.val, x.val + n, (size_t)n * sizeof *x.val);
+  assert_true(value_of(t, &x, 0, "c\nd") > 0);
+  assert_true(value_of(t, &x, 2, "c d") > 0 && value_of(t, &x, 2, "b c") > 0 && value_of(t, &x, 2, "c\nd") == 0);
+  kk_csr_free(&x);
+  kk_tfidf_free(t);
 }
 
 static void probabilities_equal_scikit_learn(void **state) {
@@ -85,11 +114,44 @@ static void probabilities_equal_scikit_learn(void **state) {
   (void)state;
   o.tfidf.min_df = 2;
   o.tolerance = 1e-12;
-  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, label, 2, &o, &m, &e);
-  if (st == KK_ELIB) skip();
-  assert_int_equal(st, KK_OK);
+  assert_int_equal(kk_nbsvm_fit(&texts_of_two, &o, &m, &e), KK_OK);
   assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, p, &e), KK_OK);
   for (int i = 0; i < DOCS; i++) assert_true(fabs(p[i] - want[i]) < 1e-9);
+  kk_nbsvm_free(m);
+}
+
+static void shares_and_weights_equal_scikit_learn(void **state) {
+  static const double share[DOCS] = {.9, .2, 1, 0, .5}, weight[DOCS] = {1, 2, .5, 1, 3};
+  static const double want[DOCS] = {0.5413482312587735, 0.42078749401270577, 0.5125120106814394, 0.39659531224276157,
+                                    0.44375866912597195};
+  static const double hard[DOCS] = {1, 0, 1, 0, 1}, none[DOCS] = {1, 1, 1, 1, 0}, one[DOCS] = {1, 1, 1, 1, 1};
+  kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
+  kk_nbsvm_texts t = texts_of_two;
+  kk_nbsvm *m;
+  kk_err e;
+  double p[DOCS], q[DOCS];
+  (void)state;
+  o.tfidf.min_df = 2;
+  o.tolerance = 1e-12;
+  t.share = share;
+  t.weight = weight;
+  assert_int_equal(kk_nbsvm_fit(&t, &o, &m, &e), KK_OK);
+  assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, p, &e), KK_OK);
+  for (int i = 0; i < DOCS; i++) assert_true(fabs(p[i] - want[i]) < 1e-9);
+  kk_nbsvm_free(m);
+  t.share = hard;                                           /* labels, and weights of one, are nothing special */
+  t.weight = one;
+  assert_int_equal(kk_nbsvm_fit(&t, &o, &m, &e), KK_OK);
+  assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, p, &e), KK_OK);
+  kk_nbsvm_free(m);
+  assert_int_equal(kk_nbsvm_fit(&texts_of_two, &o, &m, &e), KK_OK);
+  assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, q, &e), KK_OK);
+  assert_memory_equal(p, q, sizeof p);
+  kk_nbsvm_free(m);
+  t.weight = none;                                          /* a text that counts nothing moves nothing but the terms */
+  assert_int_equal(kk_nbsvm_fit(&t, &o, &m, &e), KK_OK);
+  assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, p, &e), KK_OK);
+  assert_true(p[4] < .5 && q[4] > .5);
   kk_nbsvm_free(m);
 }
 
@@ -101,9 +163,11 @@ static void many_classes_are_as_many_models(void **state) {
   double p[DOCS * 5], q[DOCS];
   (void)state;
   o.tfidf.min_df = 2;
-  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, three, 5, &o, &m, &e);
-  if (st == KK_ELIB) skip();
-  assert_int_equal(st, KK_OK);
+  kk_nbsvm_texts t = texts_of_two;
+  t.label = three;
+  t.classes = 5;
+  assert_int_equal(kk_nbsvm_fit(&t, &o, &m, &e), KK_OK);
+  t.classes = 2;
   assert_int_equal(kk_nbsvm_models(m), 5);
   assert_int_equal(kk_nbsvm_predict(m, DOCS, docs, lens, p, &e), KK_OK);
   for (int c = 0; c < 5; c++) {
@@ -113,7 +177,8 @@ static void many_classes_are_as_many_models(void **state) {
       continue;
     }
     for (int i = 0; i < DOCS; i++) against[i] = three[i] == c;
-    assert_int_equal(kk_nbsvm_fit(DOCS, docs, lens, against, 2, &o, &one, &e), KK_OK);
+    t.label = against;
+    assert_int_equal(kk_nbsvm_fit(&t, &o, &one, &e), KK_OK);
     assert_int_equal(kk_nbsvm_models(one), 1);
     assert_int_equal(kk_nbsvm_predict(one, DOCS, docs, lens, q, &e), KK_OK);
     for (int i = 0; i < DOCS; i++) assert_true(p[i * 5 + c] == q[i]);
@@ -133,42 +198,69 @@ static void texts_without_terms_and_one_class_are_refused(void **state) {
   o.tfidf.min_df = 100;
   assert_int_equal(kk_tfidf_fit(DOCS, docs, lens, &o.tfidf, &t, &x, &e), KK_EARG);
   assert_int_equal(kk_tfidf_fit(0, docs, lens, &o.tfidf, &t, &x, &e), KK_EARG);
-  kk_status st = kk_nbsvm_fit(DOCS, docs, lens, same, 2, &o, &m, &e);
-  assert_true(st == KK_EARG || st == KK_ELIB);
+  kk_nbsvm_texts alike = texts_of_two;
+  alike.label = same;
+  assert_int_equal(kk_nbsvm_fit(&alike, &o, &m, &e), KK_EARG);
+  assert_non_null(strstr(e.msg, "all 5 texts are of class 2"));
+  static const double all[DOCS] = {1, 1, 1, 1, 1};
+  alike.share = all;
+  assert_int_equal(kk_nbsvm_fit(&alike, &o, &m, &e), KK_EARG);
   const char *bad = "a\xFF";
   const size_t two = 2;
   assert_int_equal(kk_tfidf_fit(1, &bad, &two, &o.tfidf, &t, &x, &e), KK_EFORMAT);
   assert_non_null(strstr(e.msg, "text 1: text: byte 2"));
 }
 
-static void every_refused_allocation_is_an_error_that_leaks_nothing(void **state) {
-  kk_tfidf_opts o = KK_TFIDF_DEFAULTS;
+/* Whatever allocation fails, `work` says so and leaves nothing behind. */
+static void refuse_each(kk_status (*work)(kk_err *e), long least) {
   size_t before = kk_mem_live();
-  (void)state;
-  o.min_df = 2;
   for (long fail = 0;; fail++) {
-    kk_tfidf *t;
-    kk_csr x;
     kk_err e;
     kk_mem_fail_after(fail);
-    kk_status st = kk_tfidf_fit(DOCS, docs, lens, &o, &t, &x, &e);
+    kk_status st = work(&e);
     kk_mem_fail_after(-1);
+    assert_int_equal(kk_mem_live(), before);
     if (st == KK_OK) {
-      assert_true(fail > 8);
-      kk_csr_free(&x);
-      kk_tfidf_free(t);
-      break;
+      assert_true(fail > least);
+      return;
     }
     assert_int_equal(st, KK_ENOMEM);
-    assert_int_equal(kk_mem_live(), before);
   }
-  assert_int_equal(kk_mem_live(), before);
+}
+
+static kk_status tfidf_work(kk_err *e) {
+  kk_tfidf_opts o = KK_TFIDF_DEFAULTS;
+  kk_tfidf *t;
+  kk_csr x;
+  o.min_df = 2;
+  kk_status st = kk_tfidf_fit(DOCS, docs, lens, &o, &t, &x, e);
+  if (st) return st;
+  kk_csr_free(&x);
+  kk_tfidf_free(t);
+  return KK_OK;
+}
+
+static kk_status nbsvm_work(kk_err *e) {
+  kk_nbsvm_opts o = KK_NBSVM_DEFAULTS;
+  kk_nbsvm *m;
+  o.tfidf.min_df = 2;
+  kk_status st = kk_nbsvm_fit(&texts_of_two, &o, &m, e);
+  if (!st) kk_nbsvm_free(m);
+  return st;
+}
+
+static void every_refused_allocation_is_an_error_that_leaks_nothing(void **state) {
+  (void)state;
+  refuse_each(tfidf_work, 8);
+  refuse_each(nbsvm_work, 20);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(rows_equal_scikit_learn),
     cmocka_unit_test(probabilities_equal_scikit_learn),
+    cmocka_unit_test(cased_characters_keep_all_but_runs_of_spaces),
+    cmocka_unit_test(shares_and_weights_equal_scikit_learn),
     cmocka_unit_test(many_classes_are_as_many_models),
     cmocka_unit_test(texts_without_terms_and_one_class_are_refused),
     cmocka_unit_test(every_refused_allocation_is_an_error_that_leaks_nothing),

@@ -19,9 +19,7 @@ end
 
 local function load_model()
   local texts, labels = toy(120)
-  local model, message, code = nbsvm.fit { texts = texts, labels = labels }
-  lu.skipIf(not model and code == "library", "liblinear is not installed")
-  return assert(model, message), texts, labels
+  return assert(nbsvm.fit { texts = texts, labels = labels }), texts, labels
 end
 
 -- Which of two endings the words have: no whole word is seen twice, runs of characters are.
@@ -33,9 +31,7 @@ function TestBaselines:test_characters_read_what_words_hide()
     texts[i] = ("%s%s%s"):format(string.char(97 + i % 23, 97 + i % 19), string.char(97 + i % 13, 97 + i % 7, 97 + i % 11),
       labels[i] == 2 and "ándole" or "mente")
   end
-  local model, message, code = characters.fit { texts = texts, labels = labels }
-  lu.skipIf(not model and code == "library", "liblinear is not installed")
-  assert(model, message)
+  local model = assert(characters.fit { texts = texts, labels = labels })
   lu.assertStrContains(tostring(model), "logistic regression with ")
   for i, p in ipairs(model:predict { "xxándole", "yymente" }) do lu.assertEquals(p > .5, i == 1) end
   local has = {}
@@ -52,7 +48,47 @@ function TestBaselines:test_characters_read_what_words_hide()
     lu.assertTrue(row[c] > .6)
     lu.assertAlmostEquals(row[1] + row[2] + row[3], 1, 1e-6)
   end
-  lu.assertErrorMsgContains('expected "signs", "words" or "characters"', nbsvm.fit, { texts = texts, labels = labels, tokens = "runes" })
+  lu.assertErrorMsgContains('expected "signs", "words", "characters" or "cased characters"', nbsvm.fit, { texts = texts, labels = labels, tokens = "runes" })
+end
+
+function TestBaselines:test_cased_characters_see_capitals()
+  local characters = require "kooka.baseline.characters"
+  local texts, labels = {}, {}
+  for i = 1, 120 do
+    local word = string.char(97 + i % 23, 97 + i % 19, 97 + i % 13)
+    labels[i] = i % 2 + 1
+    texts[i] = labels[i] == 2 and word:upper() .. " no" or word .. " NO"
+  end
+  local sees = assert(characters.fit { texts = texts, labels = labels, cased = true })
+  local blind = assert(characters.fit { texts = texts, labels = labels })
+  local p, q = sees:predict { "XYZ no", "xyz NO" }, blind:predict { "XYZ no", "xyz NO" }
+  lu.assertTrue(p[1] > .9 and p[2] < .1)
+  lu.assertEquals(q[1], q[2])
+end
+
+function TestBaselines:test_shares_and_weights()
+  local texts, labels = toy(120)
+  local shares, weights = {}, {}
+  for i, y in ipairs(labels) do shares[i], weights[i] = y - 1, i % 3 == 0 and 2 or 1 end
+  local options = { tolerance = 1e-10, min_df = 1, max_df = 1 }
+  local function fit(o)
+    for k, v in pairs(options) do o[k] = v end
+    return assert(nbsvm.fit(o))
+  end
+  local plain = fit { texts = texts, labels = labels }:predict(texts)
+  lu.assertEquals(fit { texts = texts, shares = shares }:predict(texts), plain)
+  for i, s in ipairs(shares) do shares[i] = .1 + .8 * s end
+  local soft = fit { texts = texts, shares = shares }:predict(texts)
+  for i, p in ipairs(soft) do lu.assertTrue(math.abs(p - .5) < math.abs(plain[i] - .5)) end    -- doubt is learned, too
+  local heavy = fit { texts = texts, labels = labels, weights = weights }:predict(texts)
+  lu.assertNotEquals(heavy, plain)
+  lu.assertErrorMsgContains("119 weights for 120 texts", fit, { texts = texts, labels = labels, weights = table.move(weights, 1, 119, 1, {}) })
+  shares[3] = 1.5
+  lu.assertErrorMsgContains("shares: number 3 is not one of 0..1", fit, { texts = texts, shares = shares })
+  shares[3] = 1
+  lu.assertErrorMsgContains("shares are of two classes", fit, { texts = texts, shares = shares, classes = 3 })
+  for i = 1, 120 do shares[i] = 0 end
+  lu.assertErrorMsgContains("another class must occur", fit, { texts = texts, shares = shares })
 end
 
 function TestBaselines:test_learns_what_sets_the_classes_apart()
@@ -90,7 +126,6 @@ function TestBaselines:test_misuse_raises_and_bad_text_answers()
   texts[7] = "\xff"
   local model, message, code = nbsvm.fit { texts = texts, labels = labels }
   lu.assertNil(model)
-  lu.skipIf(code == "library", "liblinear is not installed")
   lu.assertEquals(code, "format")
   lu.assertStrContains(message, "text 7")
   texts[7] = "a"
@@ -138,9 +173,7 @@ function TestBaselines:test_haha_2019_reaches_the_published_accuracy()
   local acc, f1, n, start = 0, 0, 6, sys.now()
   for seed = 1, n do
     local train, test = split(texts, labels, seed)
-    local model, message, code = nbsvm.fit(train)
-    lu.skipIf(not model and code == "library", "liblinear is not installed")
-    assert(model, message)
+    local model = assert(nbsvm.fit(train))
     local right, hit, said, is = 0, 0, 0, 0
     for i, p in ipairs(model:predict(test.texts)) do
       local yes, positive = p > .5, test.labels[i] == 2

@@ -29,18 +29,20 @@ end
 -- labels: a list (or int32 tensor) with the class of each text, from 1. Without classes they are 1 and 2, and the model answers
 -- the probability of 2, the positive class. With classes, how many there are, it answers one for each: beyond two each class is
 -- told from the rest, and the probabilities are divided by their sum, which ranks the classes and is as well calibrated as the
--- single models are, not better; a class without a text gets 0. Further options: sublinear = true, tokens = "signs" (punctuation
--- counts), "words" or "characters" (ngrams then counts characters), nb = true (false: plain logistic regression), tolerance =
--- 1e-4, seed = 1. Raw texts serve best: the baseline does its own tokens.
+-- single models are, not better; a class without a text gets 0. weights: how much each text counts, 0 or more. shares: how much
+-- of each text, 0..1, is of class 2 (of its votes, say); labels are then not asked. Further options: sublinear = true, tokens =
+-- "signs" (punctuation counts), "words", "characters" (of words in lower case; ngrams then counts characters) or "cased characters"
+-- (of the text as it stands), nb = true (false: plain logistic regression), tolerance = 1e-4, seed = 1. Raw texts serve best: the
+-- baseline does its own tokens.
 function nbsvm.fit(opts)
-  if type(opts) ~= "table" or type(opts.texts) ~= "table" or opts.labels == nil then
-    error("nbsvm.fit: expected a table with texts and labels", 2)
+  if type(opts) ~= "table" or type(opts.texts) ~= "table" or opts.labels == nil and not opts.shares then
+    error("nbsvm.fit: expected a table with texts and labels, or shares", 2)
   end
   local rest, m = {}, setmetatable({ classes = opts.classes, name = opts.nb == false and "logistic regression" or "NB-SVM" }, Model)
   for name, value in pairs(opts) do
     if name ~= "texts" and name ~= "labels" then rest[name] = value end
   end
-  if math.type(m.classes) == "integer" and m.classes >= 2 and #opts.texts == #opts.labels then
+  if not opts.shares and math.type(m.classes) == "integer" and m.classes >= 2 and #opts.texts == #opts.labels then
     m.only = only_class(type(opts.labels) == "userdata" and opts.labels:tolist() or opts.labels, m.classes)
     if m.only then return m end
   end
