@@ -38,7 +38,7 @@ local FUNNY = 2                            -- class labels count from 1: 1 no hu
 local BASELINES = {
   { name = "nbsvm", title = "NB-SVM", fit = nbsvm.fit },
   { name = "characters", title = "characters", fit = characters.fit },
-  { name = "voted", title = "characters, votes", fit = characters.fit, material = true, options = { cased = true } },
+  { name = "cased", title = "cased characters", fit = characters.fit, material = true, options = { cased = true } },
 }
 local SURE = 3                             -- votes that it takes to know how funny a text from outside is
 

@@ -49,7 +49,7 @@ static int32_t *nbsvm_labels(lua_State *L, int arg, size_t n, int classes) {
   return y;
 }
 
-/* Pushes a userdata with one number a text, the list of option name; NULL, and nothing pushed, where it is not given. */
+/* Pushes a userdata with one number a text, the list of option `name`; NULL where that is not given. */
 static double *nbsvm_numbers(lua_State *L, const char *name, size_t n, double most) {
   if (lua_isnoneornil(L, 3) || lua_getfield(L, 3, name) == LUA_TNIL) return NULL;
   luaL_argcheck(L, lua_istable(L, -1), 3, lua_pushfstring(L, "option %s: expected a list", name));
