@@ -1,10 +1,10 @@
-/* nbsvm.c -- NB-SVM: log-count ratios of tfidf.h's rows, and logistic.h on the rows times these. */
+/* nbsvm.c -- NB-SVM: log-count ratios of tfidf.h's rows, and sparse_logistic.h on the rows times these. */
 #include "text/nbsvm.h"
 
 #include <math.h>
 
 #include "base/mem.h"
-#include "text/logistic.h"
+#include "text/sparse_logistic.h"
 
 struct kk_nbsvm {
   kk_tfidf *terms;
@@ -56,8 +56,8 @@ static kk_status job_run(nbsvm_job *j, int k, int32_t of, kk_nbsvm *m, kk_err *e
     return KK_OK;
   }
   job_ratio(j);
-  const kk_logistic_opts o = {.c = j->o->c, .tolerance = j->o->tolerance, .seed = j->o->seed};
-  kk_status st = kk_logistic_fit(&j->x, j->r, j->target, j->t->weight, &o, w, &m->bias[k], e);
+  const kk_sparse_logistic_opts o = {.c = j->o->c, .tolerance = j->o->tolerance, .seed = j->o->seed};
+  kk_status st = kk_sparse_logistic_fit(&j->x, j->r, j->target, j->t->weight, &o, w, &m->bias[k], e);
   for (int64_t c = 0; c < j->x.cols; c++) w[c] *= j->r[c];
   return st;
 }

@@ -2,7 +2,7 @@
 ** "Baselines and Bigrams"; here with the logistic loss, as in the HAHA 2019 entry's notebook).
 **
 ** With rows x of tfidf.h and classes y: r_j = ln(p_j / q_j), p_j = (1 + sum of x_j over class 2) /
-** (1 + texts of class 2), q_j likewise for class 1; then logistic.h on x * r. A text whose class is a share, or which has a
+** (1 + texts of class 2), q_j likewise for class 1; then sparse_logistic.h on x * r. A text whose class is a share, or which has a
 ** weight, counts as that much of a text. Of more than two classes each is told from the rest in this way, on the same rows. */
 #ifndef KK_NBSVM_H
 #define KK_NBSVM_H

@@ -1,7 +1,8 @@
-/* logistic.c -- one dual variable a row, whatever its target. With U = c u the conjugate of U (log(1 + e^z) - t z) is U times the
-** negative entropy of p = q / U, where q = U t - alpha and w = sum_i alpha_i x_i; at the optimum p is what the model says of the
-** row. A row is visited by solving for its q alone: a (q - q0) - z + log(q / (U - q)) = 0 with a = |x|^2 + 1, by Newton. */
-#include "text/logistic.h"
+/* sparse_logistic.c -- one dual variable a row, whatever its target. With U = c u the conjugate of U (log(1 + e^z) - t z)
+** is U times the negative entropy of p = q / U, where q = U t - alpha and w = sum_i alpha_i x_i; at the optimum p is what the
+** model says of the row. A row is visited by solving for its q alone, by Newton: with a = |x|^2 + 1,
+** a (q - q0) - z + log(q / (U - q)) = 0. */
+#include "text/sparse_logistic.h"
 
 #include <math.h>
 
@@ -125,8 +126,8 @@ static void shuffle(int64_t *order, int64_t n, uint64_t *state) {
   }
 }
 
-kk_status kk_logistic_fit(const kk_csr *x, const double *scale, const double *target, const double *weight,
-                          const kk_logistic_opts *o, double *w, double *bias, kk_err *e) {
+kk_status kk_sparse_logistic_fit(const kk_csr *x, const double *scale, const double *target, const double *weight,
+                                 const kk_sparse_logistic_opts *o, double *w, double *bias, kk_err *e) {
   fit f;
   kk_status st = fit_make(&f, x, scale, e);
   const int64_t n = st ? 0 : fit_begin(&f, target, weight, o->c, w, bias);
