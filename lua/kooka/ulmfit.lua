@@ -130,12 +130,9 @@ function ulmfit.language_model(run, tok, o)
   return file, history
 end
 
---- ulmfit.start(run, folder) -> tokenizer, shape, name of the weights' file
--- Stage "start": tokenizer and weights of a language model that is there already (a folder of kooka.model, such as model/lm of recipe
--- lm), copied into the run: a start for ulmfit.language_model (from). shape: cell, embed, hidden, layers and backwards, which must be the
--- same there. Raises for what is no language model of pieces of cleaned texts with float32 weights and a whole softmax.
-function ulmfit.start(run, folder)
-  local shape = run:stage("start", function()
+-- Stage "start": tokenizer and weights of a language model that is there already, copied into the run; answers its sizes.
+local function start(run, folder)
+  return run:stage("start", function()
     local m, out = must(model.load(folder)), {}
     local wrong = m:kind() ~= "language_model" and ("a %s; expected a language model"):format(m:kind())
       or m.config.tokens == "words" and "its tokens are words; expected pieces, which can spell any text"
@@ -152,7 +149,24 @@ function ulmfit.start(run, folder)
       out.hidden, out.layers, m.tokenizer:size())
     return out
   end)
-  return must(tokenizer.load(run.dir .. "/tokenizer.model")), shape, "start.safetensors"
+end
+
+--- ulmfit.beginning(run, texts, p) -> tokenizer, name of the weights' file | nil
+-- p: options of a recipe. Without p.start: a tokenizer of p.vocab pieces, trained on texts. With it: tokenizer and weights of that language
+-- model (a folder of kooka.model, such as model/lm of recipe lm), to be given on as `from`; p's sizes become the model's. Raises for
+-- what is no language model of pieces of cleaned texts with float32 weights and a whole softmax, and for one that reads the other way.
+function ulmfit.beginning(run, texts, p)
+  if p.start == "" then return ulmfit.tokenizer(run, texts, { vocab = p.vocab }) end
+  if p.pretrained ~= "" then error("--start and --pretrained are two beginnings: give one of them", 0) end
+  local shape = start(run, p.start)
+  if p.backwards ~= shape.backwards then
+    error(("--start %s: it reads texts %s; %s --backwards"):format(p.start, p.backwards and "forward" or "from their end",
+      p.backwards and "leave out" or "give"), 0)
+  end
+  for name, value in pairs(shape) do p[name] = value end
+  local tok = must(tokenizer.load(run.dir .. "/tokenizer.model"))
+  p.vocab = tok:size()
+  return tok, "start.safetensors"
 end
 
 -- What the loss wants of training row i: the text's number, class shares (smoothed), and how much it counts.

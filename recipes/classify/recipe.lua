@@ -321,20 +321,6 @@ local function pace(p, run, rows)
   run:say("classifiers: %d rows to train on, batches of %d, %d epochs behind the head's %d", rows, p.batch, p.epochs, p.head_epochs)
 end
 
--- Tokenizer, and where --start names a language model, the file of its weights; its sizes are then this run's.
-local function beginning(p, run, known)
-  if p.start == "" then return ulmfit.tokenizer(run, known, { vocab = p.vocab }) end
-  if p.pretrained ~= "" then error("--start and --pretrained are two beginnings: give one of them", 0) end
-  local tok, shape, from = ulmfit.start(run, p.start)
-  if p.backwards ~= shape.backwards then
-    error(("--start %s: it reads texts %s; %s --backwards"):format(p.start, p.backwards and "forward" or "from their end",
-      p.backwards and "leave out" or "give"), 0)
-  end
-  for name, value in pairs(shape) do p[name] = value end
-  p.vocab = tok:size()
-  return tok, from
-end
-
 -- What a reader must know before any number.
 local function first_line(p, d, parts)
   local told = #parts == 1
@@ -392,7 +378,7 @@ return {
     pace(p, run, #parts[1].train)
     local known = #parts == 1 and of(d.texts, parts[1].train) or table.move(d.texts, 1, #d.texts, 1, {})
     table.move(d.more, 1, #d.more, #known + 1, known)
-    local tok, from = beginning(p, run, known)
+    local tok, from = ulmfit.beginning(run, known, p)
     local cut = math.max(1, #known // 20)
     local lm, history = ulmfit.language_model(run, tok, {
       name = "language-model", from = from, texts = table.move(known, cut + 1, #known, 1, {}), valid = table.move(known, 1, cut, 1, {}),

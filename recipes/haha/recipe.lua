@@ -5,7 +5,7 @@
 -- classifier with concat pooling (Howard & Ruder 2018; Farzin, Czapla & Howard 2019), beside whose network a linear layer
 -- reads the n-grams of pieces (Cheng et al. 2016); random oversampling of the smaller class inside the training side only, on
 -- wish. Classes are shares of votes; --votes brings more texts that were voted on.
--- --lm RUN takes the tokenizer and language model of an earlier run.
+-- --start MODEL takes the tokenizer and language model that an earlier run left.
 -- Every score stands beside the majority class, NB-SVM (Wang & Manning 2012) and logistic regression on characters, on the very
 -- same rows, and beside logistic regression on characters with their capitals that learns from the votes, as the network does; the
 -- cut that F1 needs is chosen on the other folds. The predictions are those of all stacked where there are folds.
@@ -22,11 +22,9 @@ local nbsvm = require "kooka.baseline.nbsvm"
 local oversample = require "kooka.data.oversample"
 local report = require "kooka.report"
 local scores = require "kooka.ensemble.scores"
-local runs = require "kooka.runs"
 local plot = require "kooka.plot"
 local split = require "kooka.data.split"
 local tables = require "kooka.table"
-local tokenizer = require "kooka.text.tokenizer"
 local texts_of = require "kooka.data.texts"
 local threshold = require "kooka.eval.threshold"
 local ulmfit = require "kooka.ulmfit"
@@ -145,44 +143,25 @@ local function outside_texts(p, run, d, lm_texts)
   return out
 end
 
--- The network of an earlier run must be the one that this run builds.
-local function earlier_run(p, run)
-  local dir = kooka.try(runs.find(p.lm))
-  local before = kooka.try(runs.read(dir))
-  for _, name in ipairs { "cell", "embed", "hidden", "layers", "backwards" } do
-    local had = (before.params or {})[name]
-    if had == nil then had = false end                     -- an option that the earlier run did not know yet
-    if had ~= p[name] then
-      error(("--lm %s: its %s is %s, this run's %s; set --%s"):format(p.lm, name, tostring(had), tostring(p[name]), name), 0)
-    end
-  end
-  run:stage("language-model", function()
-    for _, name in ipairs { "tokenizer.model", "language-model.safetensors" } do
-      kooka.try(kooka.sys.write_file(run:path(name), kooka.try(kooka.sys.read_file(dir .. "/" .. name))))
-    end
-    run:data(dir .. "/language-model.safetensors", { role = "language model" })
-    run:say("language model and tokenizer: those of %s", dir)
-  end)
-  return kooka.try(tokenizer.load(run.dir .. "/tokenizer.model")), "language-model.safetensors"
-end
-
--- Tokenizer and language model: of an earlier run, or on texts from outside (if any) and then on the contest's.
+-- Tokenizer and language model: from --start or from nothing, on texts from outside (if any), then on the contest's.
 local function language_model(p, run, d, lm_texts)
-  if p.lm ~= "" then return earlier_run(p, run) end
   local outside = p.texts ~= "" and outside_texts(p, run, d, lm_texts) or {}
   local every = table.move(outside, 1, #outside, #lm_texts + 1, table.move(lm_texts, 1, #lm_texts, 1, {}))
-  local tok = ulmfit.tokenizer(run, every, { vocab = p.vocab })
+  local tok, from = ulmfit.beginning(run, every, p)
+  if p.lm_epochs == 0 then
+    if from and #outside == 0 then return tok, from end
+    p.lm_epochs = #outside > 0 and 3 or 6
+  end
   local cut = math.max(1, #lm_texts // 20)
   local own, valid = table.move(lm_texts, cut + 1, #lm_texts, 1, {}), table.move(lm_texts, 1, cut, 1, {})
-  local o = { valid = valid, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.lm_drop, decay = p.lm_decay,
-    backwards = p.backwards, batch = p.lm_batch, bptt = p.bptt, seed = p.seed, pretrained = p.pretrained,
+  local o = { valid = valid, from = from, cell = p.cell, embed = p.embed, hidden = p.hidden, layers = p.layers, drop = p.lm_drop,
+    decay = p.lm_decay, backwards = p.backwards, batch = p.lm_batch, bptt = p.bptt, seed = p.seed, pretrained = p.pretrained,
     itos = p.itos }
   if #outside > 0 then
     o.name, o.epochs, o.lr = "general", p.general_epochs, p.general_lr
     o.texts = table.move(outside, 1, #outside, #own + 1, table.move(own, 1, #own, 1, {}))
     o.from = ulmfit.language_model(run, tok, o)
   end
-  if p.lm_epochs == 0 then p.lm_epochs = #outside > 0 and 3 or 6 end
   o.name, o.texts, o.epochs, o.lr = "language-model", own, p.lm_epochs, p.lm_lr
   return tok, (ulmfit.language_model(run, tok, o))
 end
@@ -407,7 +386,7 @@ local function finish_models(run, p, d, out, told)
           texts = #d.material.texts - #o.rows },
         scores = eval.binary(said, labels, { positive = FUNNY, seed = p.seed, resamples = p.resamples }),
         use = "ranking and counting humorous tweets in Spanish", precision = kooka.precision(),
-        training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm == "" and p.lm_epochs or nil,
+        training = { labels = p.labels, votes = p.votes, lm_epochs = p.lm_epochs > 0 and p.lm_epochs or nil,
           head_epochs = p.head_epochs, epochs = p.epochs, lr = p.lr, oversample = p.oversample } }
       kooka.try(m:save(run.dir .. "/" .. folder))
       for _, file in ipairs(kooka.try(kooka.sys.list(run.dir .. "/" .. folder))) do run:path(folder .. "/" .. file) end
@@ -447,11 +426,13 @@ return {
   }, {
     data = { default = "../shared/data/haha2019", help = "folder with haha_2019_train.csv and haha_2019_test.csv" },
     texts = { default = "", help = "more Spanish texts for the language model: files or folders, with commas between" },
-    lm = { default = "", help = "an earlier run of this recipe whose tokenizer and language model to take" },
+    start = { default = "", help = "folder of a language model to take, as an earlier run keeps it in model/language-model: its pieces, weights "
+      .. "and sizes" },
     labels = { default = "votes", choices = { "votes", "majority" }, help = "what a text's class is: the share of its votes, or 0 or 1" },
     votes = { default = "", help = "more texts with votes to train on, one .tsv or .csv file or several with commas between: columns text, "
       .. "votes_no, votes_1 .. votes_5, or text, vote" },
-    lm_epochs = { default = 0, min = 0, max = 100, help = "epochs of the language model on the contest's texts; 0: 3 behind `texts`, else 6" },
+    lm_epochs = { default = 0, min = 0, max = 100, help = "epochs of the language model on the contest's texts; 0: 3 behind `texts`, none behind "
+      .. "`start` alone, else 6" },
     general_epochs = { default = 1, min = 1, max = 100, help = "epochs of the language model on `texts`, before its own" },
     general_lr = { default = 5e-3, min = 1e-6, max = 1, help = "largest learning rate of those epochs" },
     transductive = { default = false, help = "let the language model read the test texts too (never their labels)" },
@@ -490,7 +471,7 @@ return {
       told = told .. " TRANSDUCTIVE: the language model read the test texts too, without labels, as the 2019 entry did."
     end
     if p.votes ~= "" then told = told .. " Texts with votes from outside train beside them; what resembles a text of the contest is left out." end
-    if p.lm ~= "" then told = told .. (" The language model is the one of %s: what it read stands there."):format(p.lm) end
+    if p.start ~= "" then told = told .. (" The language model began as %s: what that had read stands there."):format(p.start) end
     run:say("%s", told)
     d.material = training_material(p, run, d)
     local lm_texts = table.move(texts, 1, #texts, 1, {})

@@ -142,17 +142,20 @@ function TestHaha:test_an_earlier_language_model_more_texts_and_texts_from_the_e
   local said = self:run("first", "--texts", "more.txt")
   lu.assertStrContains(said, "more.txt: 7")
   lu.assertStrContains(said, "7 read, 3 left without repeats")
-  said = self:run("second", "--lm", "first")
-  lu.assertStrContains(said, "language model and tokenizer: those of")
-  local a, b = sys.read_file(dir .. "/first/language-model.safetensors"), sys.read_file(dir .. "/second/language-model.safetensors")
+  said = self:run("second", "--start", "first/model/language-model", "--lm-epochs", "0")
+  lu.assertStrContains(said, "start: the language model of first/model/language-model (lstm, embedding 16, hidden 24 x 2,")
+  local a, b = sys.read_file(dir .. "/first/language-model.safetensors"), sys.read_file(dir .. "/second/start.safetensors")
   lu.assertTrue(a ~= nil and a == b)
   lu.assertEquals(self:predictions("first", "haha.csv").prob_humor, self:predictions("second", "haha.csv").prob_humor)
+  self:run("again", "--start", "first/model/language-model", "--lm-epochs", "1")
+  lu.assertNotEquals(self:predictions("again", "haha.csv").prob_humor, self:predictions("first", "haha.csv").prob_humor)
   self:run("third", "--backwards")
   lu.assertNotEquals(self:predictions("third", "haha.csv").prob_humor, self:predictions("first", "haha.csv").prob_humor)
-  local status, _, err = helper.run({ "run", "haha", "--data", ".", "--smoke", "--backwards", "--lm", "first", "--out", "fourth" },
+  local status, _, err = helper.run({ "run", "haha", "--data", ".", "--smoke", "--backwards", "--start", "first/model/language-model", "--out",
+    "fourth" },
     { cwd = dir })
   lu.assertEquals(status, 1)
-  lu.assertStrContains(err, "its backwards is false, this run's true; set --backwards")
+  lu.assertStrContains(err, "it reads texts forward; leave out --backwards")
 end
 
 os.exit(lu.LuaUnit.run())
