@@ -221,7 +221,7 @@ end
 
 --- runs.resume(dir [, {argv, quiet}]) -> run | nil, message, code
 -- Goes on with the run in dir, with the options and the seed of its first start. Code that changed meanwhile is said and kept
--- in code/resumed-N.
+-- in code/resumed-N; run.differs names it.
 function runs.resume(dir, t)
   t = t or {}
   dir = dir:gsub("(.)/+$", "%1")
@@ -248,6 +248,7 @@ function runs.resume(dir, t)
   local opened
   opened, message, code = start(self)
   if not opened then return nil, message, code end
+  opened.differs = differs
   if differs then opened:say("%s changed since the first start; what goes on now is kept in %s", differs, folder) end
   local before = (config.environment or {}).program
   if before and environment.program and before.sha256 ~= environment.program.sha256 then

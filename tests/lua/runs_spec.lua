@@ -241,6 +241,16 @@ function TestProvenance:test_resume_says_that_code_changed_and_keeps_it()
   lu.assertTrue(sys.exists(dir .. "/outputs.json"))
 end
 
+function TestProvenance:test_a_changed_recipe_that_fails_on_what_was_there_says_where_the_first_is()
+  local dir = self:stopped("int")
+  no_wait(dir)
+  write(self.dir .. "/recipes/toy/recipe.lua", (RECIPE:gsub("run = function%(p, run%)", "%0 local other = nil + 1")))
+  local status, _, err = self:kooka("runs", "resume", "w")
+  lu.assertEquals(status, 1)
+  lu.assertStrContains(err, "attempt to perform arithmetic")
+  lu.assertStrContains(err, "the recipe changed since it began, and its finished stages are of the code before: kooka runs checkout w")
+end
+
 function TestProvenance:test_resume_with_other_data_is_refused()
   local dir = self:stopped("kill")
   no_wait(dir)

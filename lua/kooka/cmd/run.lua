@@ -132,6 +132,10 @@ local function perform(r, opened)
   elseif status == "failed" then
     io.stderr:write("kooka run: ", err.trace, "\n",
       ("the run is kept; go on with: kooka run --resume %s\n"):format(opened.dir))
+    if opened.differs then
+      io.stderr:write(("%s changed since it began, and its finished stages are of the code before: kooka runs checkout %s\n")
+        :format(opened.differs, opened.dir))
+    end
     return 1
   elseif not wrote then
     io.stderr:write("kooka run: ", why, "\n")
