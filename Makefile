@@ -43,12 +43,12 @@ $(B)/rock/kooka/core.so: $(BIND) $(B)/libkooka.a
 
 $(O)/%.o: runtime/%.c
 	@mkdir -p $(@D)
-	$(CC) $(KK_C) -MMD -c -o $@ $<
+	$(CC) $(KK_C) -MMD -MP -c -o $@ $<
 $(O)/%.o: runtime/%.cc
 	@mkdir -p $(@D)
-	$(CXX) $(KK_CXX) -MMD -c -o $@ $<
+	$(CXX) $(KK_CXX) -MMD -MP -c -o $@ $<
 $(O)/gen/%.o: $(O)/gen/%.c
-	$(CC) $(KK_C) -MMD -c -o $@ $<
+	$(CC) $(KK_C) -MMD -MP -c -o $@ $<
 $(O)/gen/ops.c: runtime/tools/tables.sh $(OP_SRC)
 	@mkdir -p $(@D)
 	sh runtime/tools/tables.sh ops $(OP_SRC) > $@

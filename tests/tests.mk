@@ -25,10 +25,10 @@ $(B)/libkooka-double.a: $(CORE_DOUBLE)
 	$(AR) rcs $@ $^
 $(D)/%.o: runtime/%.c
 	@mkdir -p $(@D)
-	$(CC) $(KK_C) -DKK_REAL=double -MMD -c -o $@ $<
+	$(CC) $(KK_C) -DKK_REAL=double -MMD -MP -c -o $@ $<
 $(D)/%.o: runtime/%.cc
 	@mkdir -p $(@D)
-	$(CXX) $(KK_CXX) -DKK_REAL=double -MMD -c -o $@ $<
+	$(CXX) $(KK_CXX) -DKK_REAL=double -MMD -MP -c -o $@ $<
 -include $(shell find $(B)/obj-double -name '*.d' 2>/dev/null)
 
 # WARN: instrumented code defeats the range analysis behind -Wconversion; the plain build judges warnings.
@@ -67,7 +67,7 @@ FUZZ_FLAGS   = -std=gnu11 -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno
 FUZZ_OBJ     = $(patsubst runtime/%.c,$(B)/obj-fuzz/%.o,$(FUZZ_SRC))
 $(B)/obj-fuzz/%.o: runtime/%.c
 	@mkdir -p $(@D)
-	$(CC) $(FUZZ_FLAGS) -MMD -c -o $@ $<
+	$(CC) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_OBJ) -lz -lm -ldl -lpthread
