@@ -151,8 +151,8 @@ function TestHaha:test_an_earlier_language_model_more_texts_and_texts_from_the_e
   lu.assertNotEquals(self:predictions("again", "haha.csv").prob_humor, self:predictions("first", "haha.csv").prob_humor)
   self:run("third", "--backwards")
   lu.assertNotEquals(self:predictions("third", "haha.csv").prob_humor, self:predictions("first", "haha.csv").prob_humor)
-  local status, _, err = helper.run({ "run", "haha", "--data", ".", "--smoke", "--backwards", "--out", "fourth", "--start",
-    "first/model/language-model" }, { cwd = dir })
+  local status, _, err = helper.run({ "run", "haha", "--data", ".", "--smoke", "--out", "fourth", "--backwards",
+    "--start", "first/model/language-model" }, { cwd = dir })
   lu.assertEquals(status, 1)
   lu.assertStrContains(err, "it reads texts forward; leave out --backwards")
 end
