@@ -4,6 +4,7 @@ local lu = require "luaunit"
 local kooka = require "kooka"
 local nn = require "kooka.nn"
 local golden = dofile((arg[0]:match "^(.*)/lua/[^/]*$" or "tests") .. "/golden/awd.lua")
+local fates = dofile((arg[0]:match "^(.*)/lua/[^/]*$" or "tests") .. "/golden/dropouts.lua")
 
 local function flat(v, out)
   out = out or {}
@@ -265,6 +266,59 @@ function TestDropouts.test_of_a_qrnn_weight_drop_drops_from_the_one_matrix_once_
     end
   end
   assert_rate(gone, H, p)
+end
+
+-- Share of pairs with the same fate: neighbours along an axis of y, or what stands at one place of y and of other.
+local function same_fate(y, axis, other)
+  local n = y:shape(axis)
+  local a = flat((other and y or y:narrow(axis, 1, n - 1)):tolist())
+  local b, hits = flat((other or y:narrow(axis, 2, n - 1)):tolist()), 0
+  for i, v in ipairs(a) do
+    if (v == 0) == (b[i] == 0) then hits = hits + 1 end
+  end
+  return hits / #a
+end
+
+-- What fastai's dropouts did to ones, measured on ours in the same way. draws: independent fates that y shows.
+local function as_fastai(want, y, axes, other, draws)
+  local gone, kept = 0, nil
+  for _, v in ipairs(flat(y:tolist())) do
+    if v == 0 then gone = gone + 1 else kept = v end
+  end
+  local function near(name, have)
+    local free = want[name] < 1                                             -- 1: one mask serves the whole axis
+    local sd = math.sqrt(want[name] * (1 - want[name]) * 2 / draws)
+    lu.assertTrue(have == want[name] or free and math.abs(have - want[name]) < 5 * sd,
+      ("%s: %.5f, fastai %.5f, sd %.5f"):format(name, have, want[name], sd))
+  end
+  near("gone", gone / y:numel())
+  lu.assertAlmostEquals(kept, want.kept, 1e-4)
+  near("again", same_fate(y, 1, other))
+  for axis, name in ipairs(axes) do near(name, same_fate(y, axis)) end
+end
+
+function TestDropouts.test_statistics_are_fastai_s()
+  for _, p in ipairs { .15, .5 } do
+    local stream, key = kooka.random("as fastai", 3), "_" .. math.tointeger(100 * p)
+    local function hidden()                                                 -- time first here
+      return kooka.variational_dropout(kooka.ones(50, 40, 60), { p = p, stream = stream })
+    end
+    as_fastai(fates["hidden" .. key], hidden(), { "time", "batch", "features" }, hidden(), 40 * 60)
+    local words = kooka.arange(1, 3000, 1, "int32")
+    local function embedding()
+      return kooka.embedding(kooka.cat(words, words):reshape(2, 3000), kooka.ones(3000, 4), { row_drop = p, stream = stream })
+    end
+    as_fastai(fates["embedding" .. key], embedding(), { "places", "words", "features" }, embedding(), 3000)
+    local H = 50
+    local w_hh = kooka.zeros(4 * H, H)
+    w_hh:narrow(1, 2 * H + 1, H):fill_(.001)                                 -- row j of the batch reads column j of g's matrix
+    local function weights()
+      local y = kooka.lstm(kooka.zeros(1, H, 1), kooka.eye(H), kooka.zeros(H, H), kooka.zeros(4 * H, 1), w_hh, kooka.zeros(4 * H),
+        { weight_drop = p, stream = stream })
+      return y:reshape(H, H) / .00025                                        -- h = g / 4, to five digits
+    end
+    as_fastai(fates["weights" .. key], weights(), { "columns", "rows" }, weights(), H * H)
+  end
 end
 
 function TestDropouts.test_plain_dropout_of_the_head_keeps_its_mean()

@@ -3,6 +3,8 @@ local lu = require "luaunit"
 local kooka = require "kooka"
 local batches = require "kooka.data.batches"
 
+local golden = dofile((arg[0]:match "^(.*)/lua/[^/]*$" or "tests") .. "/golden/batches.lua")
+
 local function numbered(docs)
   local c = kooka.corpus.new(1000)
   for d = 1, docs do
@@ -239,6 +241,59 @@ function TestBuckets.test_misuse_raises()
     back:add({1}, {0})
     back:list()
   end)
+end
+
+TestGolden = {}
+
+-- Documents of these lengths; the tokens are 1, 2, 3 ... throughout.
+local function counted(lens)
+  local c, at = kooka.corpus.new(100000), 0
+  for d, n in ipairs(lens) do
+    local doc = {}
+    for i = 1, n do doc[i] = at + i end
+    c:add(doc)
+    at = at + n
+  end
+  return c
+end
+
+function TestGolden.test_steps_of_a_language_model_are_fastai_s()
+  for _, case in ipairs(golden.lm) do
+    local maker, seen = batches.lm(counted(case.lens), {batch = case.batch, length = case.length, shuffle = false}), 0
+    for k, x, y in maker:epoch() do
+      seen = k
+      lu.assertEquals(x:t():tolist(), case.steps[k].x)
+      lu.assertEquals(y:t():tolist(), case.steps[k].y)
+    end
+    local last = case.steps[#case.steps]
+    lu.assertEquals(seen, #last.x[1] == 1 and #case.steps - 1 or #case.steps)      -- one token is no step here
+  end
+end
+
+function TestGolden.test_buckets_are_padded_as_little_as_fastai_s_and_begin_with_the_longest()
+  for _, case in ipairs(golden.buckets) do
+    local lens = {}
+    for d = 1, case.n do lens[d] = 1 + d * d % 97 end
+    local c, order = counted(lens), {}
+    for _, _, l in batches.buckets(c, {batch = case.batch}):epoch() do
+      for _, n in ipairs(l:tolist()) do order[#order + 1] = n end
+    end
+    lu.assertEquals(order, case.valid)
+    local maker, sum = batches.buckets(c, {batch = case.batch, train = true, seed = 5}), 0
+    for epoch = 1, case.epochs do
+      local cells, tokens = 0, 0
+      for k, ids, l in maker:epoch(epoch) do
+        local list = l:tolist()
+        if k == 1 then lu.assertEquals(list[1], case.first) end
+        cells = cells + ids:numel()
+        for _, n in ipairs(list) do tokens = tokens + n end
+      end
+      sum = sum + 1 - tokens / cells
+    end
+    local sd = case.padding_sd * math.sqrt(2 / case.epochs)
+    lu.assertTrue(sum / case.epochs < case.padding + 4 * sd,
+      ("%.5f of it padding, fastai %.5f with sd %.5f"):format(sum / case.epochs, case.padding, sd))
+  end
 end
 
 os.exit(lu.LuaUnit.run())
