@@ -7,8 +7,9 @@
 -- wish. Classes are shares of votes; --votes brings more texts that were voted on.
 -- --start MODEL takes the tokenizer and language model that an earlier run left.
 -- Every score stands beside the majority class, NB-SVM (Wang & Manning 2012) and logistic regression on characters, on the very
--- same rows, and beside logistic regression on characters with their capitals that learns from the votes, as the network does; the
--- cut that F1 needs is chosen on the other folds. The predictions are those of all stacked where there are folds.
+-- same rows, and beside two that learn from the votes, as the network does: logistic regression on characters with their capitals, and
+-- what the votes of the most similar texts were. The cut that F1 needs is chosen on the other folds. The predictions are those of all
+-- stacked where there are folds.
 -- Funniness (task 2) comes from the same network.
 local kooka = require "kooka"
 local calibrate = require "kooka.eval.calibrate"
@@ -19,6 +20,7 @@ local eval = require "kooka.eval"
 local leaks = require "kooka.data.leaks"
 local model = require "kooka.model"
 local nbsvm = require "kooka.baseline.nbsvm"
+local neighbours = require "kooka.baseline.neighbours"
 local oversample = require "kooka.data.oversample"
 local report = require "kooka.report"
 local scores = require "kooka.ensemble.scores"
@@ -32,11 +34,12 @@ local votes_of = require "kooka.data.votes"
 
 local FUNNY = 2                            -- class labels count from 1: 1 no humour, 2 humour
 
--- The baselines as people know them, and one that sees what the network is told: shares of votes, and the texts from outside.
+-- The baselines as people know them, and two that see what the network is told: shares of votes, and the texts from outside.
 local BASELINES = {
   { name = "nbsvm", title = "NB-SVM", fit = nbsvm.fit },
   { name = "characters", title = "characters", fit = characters.fit },
   { name = "cased", title = "cased characters", fit = characters.fit, material = true, options = { cased = true } },
+  { name = "neighbours", title = "neighbours", fit = neighbours.fit, material = true },
 }
 local SURE = 3                             -- votes that it takes to know how funny a text from outside is
 

@@ -1,5 +1,6 @@
 /* bind_tfidf.c -- kooka.core.tfidf: texts as sparse rows of weighted words, and products with them. */
 #include "linalg/sparse.h"
+#include "linalg/sparse_nearest.h"
 #include "lua/lua_tensor.h"
 #include "lua/lua_texts.h"
 #include "text/tfidf.h"
@@ -47,12 +48,12 @@ static const float *tfidf_dense(lua_State *L, int arg, int64_t rows, int64_t *d)
   return kk_data(x);
 }
 
-static kk_tensor *tfidf_result(lua_State *L, int64_t rows, int64_t d) {
+static kk_tensor *tfidf_result(lua_State *L, kk_dtype type, int64_t rows, int64_t d) {
   kk_shape s = {2, {rows, d}};
   kk_err e;
   kk_lua_pressure(L);
   kk_tensor **h = kk_lua_newtensor(L);
-  if (kk_tensor_new(KK_F32, &s, h, &e)) kk_lua_fail(L, &e);
+  if (kk_tensor_new(type, &s, h, &e)) kk_lua_fail(L, &e);
   kk_lua_adopt(L, *h);
   return *h;
 }
@@ -63,7 +64,7 @@ static int tfidf_times(lua_State *L) {
   const tfidf *t = tfidf_check(L);
   int64_t d;
   const float *x = tfidf_dense(L, 2, t->x.cols, &d);
-  kk_tensor *y = tfidf_result(L, t->x.rows, d);
+  kk_tensor *y = tfidf_result(L, KK_F32, t->x.rows, d);
   const kk_sparse a = tfidf_matrix(&t->x);
   kk_sparse_times(&a, x, d, (float *)kk_real_data(y));
   return 1;
@@ -73,7 +74,7 @@ static int tfidf_transposed_times(lua_State *L) {
   const tfidf *t = tfidf_check(L);
   int64_t d;
   const float *x = tfidf_dense(L, 2, t->x.rows, &d);
-  kk_tensor *y = tfidf_result(L, t->x.cols, d);
+  kk_tensor *y = tfidf_result(L, KK_F32, t->x.cols, d);
   const kk_sparse a = tfidf_matrix(&t->x);
   kk_sparse_transposed_times(&a, x, d, (float *)kk_real_data(y));
   return 1;
@@ -86,12 +87,30 @@ static int tfidf_project(lua_State *L) {
   kk_err e;
   kk_csr rows;
   const float *x = tfidf_dense(L, 3, t->x.cols, &d);
-  kk_tensor *y = tfidf_result(L, (int64_t)texts.n, d);
+  kk_tensor *y = tfidf_result(L, KK_F32, (int64_t)texts.n, d);
   if (kk_tfidf_rows(t->terms, texts.n, texts.p, texts.len, &rows, &e)) return kk_lua_fail(L, &e);
   const kk_sparse a = tfidf_matrix(&rows);
   kk_sparse_times(&a, x, d, (float *)kk_real_data(y));
   kk_csr_free(&rows);
   return 1;
+}
+
+static int tfidf_nearest(lua_State *L) {
+  const tfidf *t = tfidf_check(L);
+  kk_texts texts = kk_lua_texts(L, 2);
+  const lua_Integer k = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, k >= 1 && k <= 100000, 3, "expected 1 to 100000 rows");
+  kk_err e;
+  kk_csr rows;
+  kk_tensor *at = tfidf_result(L, KK_I32, (int64_t)texts.n, k), *product = tfidf_result(L, KK_F32, (int64_t)texts.n, k);
+  if (kk_tfidf_rows(t->terms, texts.n, texts.p, texts.len, &rows, &e)) return kk_lua_fail(L, &e);
+  const kk_sparse a = tfidf_matrix(&t->x), q = tfidf_matrix(&rows);
+  int32_t *ids = (int32_t *)kk_real_data(at);
+  const kk_status st = kk_sparse_nearest(&a, &q, k, ids, (float *)kk_real_data(product), &e);
+  kk_csr_free(&rows);
+  if (st) return kk_lua_fail(L, &e);
+  for (int64_t i = 0; i < (int64_t)texts.n * k; i++) ids[i]++;
+  return 2;
 }
 
 static int tfidf_shape(lua_State *L) {
@@ -108,6 +127,8 @@ static const kk_reg tfidf_methods[] = {
   {"times", tfidf_times, "tfidf:times(x [F,D]) -> tensor [N,D]\nThe product of the rows of its texts with x."},
   {"transposed_times", tfidf_transposed_times, "tfidf:transposed_times(y [N,D]) -> tensor [F,D]\nThe product of the transposed rows with y."},
   {"project", tfidf_project, "tfidf:project(texts, x [F,D]) -> tensor [M,D] | nil, message, code\nRows of other texts over the same terms, times x."},
+  {"nearest", tfidf_nearest, "tfidf:nearest(texts, k) -> rows int32 [M,k], cosines [M,k] | nil, message, code\nThe k of its own texts that are most "
+   "like each of these, the most alike first; 0 behind the last where fewer share a term."},
   {"shape", tfidf_shape, "tfidf:shape() -> texts, terms, values that are not 0"},
   {0},
 };

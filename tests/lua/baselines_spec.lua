@@ -161,4 +161,60 @@ function TestConfusion:test_the_picture_holds_names_escaped_and_every_count()
   lu.assertNil(text:find("<b>", 1, true))
 end
 
+TestNeighbours = {}
+
+local neighbours = require "kooka.baseline.neighbours"
+
+-- The formula of kooka.baseline.neighbours on three texts, with cosines from TfidfVectorizer's definition.
+function TestNeighbours:test_the_formula()
+  local texts, told = { "aa bb", "aa cc", "dd ee" }, { terms = { tokens = "words", ngrams = 1, min_df = 1, max_df = 1 } }
+  local idf = { aa = math.log(4 / 3) + 1, other = math.log(4 / 2) + 1 }
+  local cosine = idf.aa ^ 2 / (idf.aa ^ 2 + idf.other ^ 2)                        -- of the first two
+  local function says(o)
+    for k, v in pairs(told.terms) do o[k] = v end
+    o.texts = texts
+    return assert(neighbours.fit(o)):predict { "aa bb", "zz" }
+  end
+  local p = says { shares = { .25, 1, 1 }, weights = { 1, 3, 1 }, power = 2 }
+  local prior, near = (.25 + 3 + 1) / 5, .2 ^ 2
+  lu.assertAlmostEquals(p[1], (.25 + 3 * cosine ^ 2 + near * prior) / (1 + 3 * cosine ^ 2 + near), 1e-5)
+  lu.assertAlmostEquals(p[2], prior, 1e-12)                                       -- nothing in common with any
+  p = says { labels = { 1, 2, 3 }, classes = 4, power = 4, k = 1 }
+  near = .2 ^ 4
+  for c, v in ipairs { 1 + near / 3, near / 3, near / 3, 0 } do lu.assertAlmostEquals(p[1][c], v / (1 + near), 1e-5) end
+  lu.assertEquals(p[2], { 1 / 3, 1 / 3, 1 / 3, 0 })
+end
+
+function TestNeighbours:test_many_classes_and_two()
+  local texts, labels = toy(90)
+  local m = assert(neighbours.fit { texts = texts, labels = labels, classes = 3, k = 20 })
+  check_learned(m:predict(texts), labels)
+  lu.assertEquals(m:predict {}, {})
+  lu.assertStrContains(tostring(m), "the nearest 20 of 90 texts")
+  for i, y in ipairs(labels) do labels[i] = y == 1 and 1 or 2 end
+  local two = assert(neighbours.fit { texts = texts, labels = labels }):predict(texts)
+  local rows = assert(neighbours.fit { texts = texts, labels = kooka.tensor(labels, "int32"), classes = 2 }):predict(texts)
+  for i, p in ipairs(two) do
+    lu.assertEquals(p > .5, labels[i] == 2)
+    lu.assertAlmostEquals(rows[i][2], p, 1e-12)
+  end
+end
+
+function TestNeighbours:test_what_is_wrong_is_named()
+  local function fitted(o)
+    o.texts = { "aa", "aa bb" }
+    return function() return neighbours.fit(o) end
+  end
+  lu.assertErrorMsgContains("texts and labels", neighbours.fit, { texts = { "a" } })
+  lu.assertErrorMsgContains("1 labels for 2 texts", fitted { labels = { 1 } })
+  lu.assertErrorMsgContains("label 2 is 3, expected a class 1..2", fitted { labels = { 1, 3 } })
+  lu.assertErrorMsgContains("share 1 is 1.5, expected 0..1", fitted { shares = { 1.5, 0 } })
+  lu.assertErrorMsgContains("weight 2 is -1, expected 0 or more", fitted { labels = { 1, 2 }, weights = { 1, -1 } })
+  lu.assertErrorMsgContains("no option 'neighbors'", fitted { labels = { 1, 2 }, neighbors = 3 })
+  lu.assertErrorMsgContains("an integer of 1 or more", fitted { labels = { 1, 2 }, k = 0 })
+  lu.assertErrorMsgContains("no term is in 2 texts or more", neighbours.fit, { texts = { "aa", "bb" }, labels = { 1, 2 } })
+  local m = assert(neighbours.fit { texts = { "aa", "aa bb" }, labels = { 1, 2 }, max_df = 1 })
+  lu.assertNil((m:predict { "\xff" }))
+end
+
 os.exit(lu.LuaUnit.run())

@@ -75,12 +75,13 @@ function TestHaha:test_folds_funniness_and_the_stack()
   local folds = {}
   for _, k in ipairs(oof.fold) do folds[k] = true end
   lu.assertEquals(folds, { ["1"] = true, ["2"] = true, ["3"] = true })
-  for _, name in ipairs { "f1_humor", "nbsvm_f1_humor", "characters_f1_humor", "cased_f1_humor", "stack_f1_humor", "funniness_rmse_all",
-    "funniness_rmse_humor", "funniness_blend_rmse_all", "funniness_blend_rmse_humor" } do
+  for _, name in ipairs { "f1_humor", "nbsvm_f1_humor", "characters_f1_humor", "cased_f1_humor", "neighbours_f1_humor", "stack_f1_humor",
+    "funniness_rmse_all", "funniness_rmse_humor", "funniness_blend_rmse_all", "funniness_blend_rmse_humor" } do
     lu.assertTrue(m[name].low <= m[name].value and m[name].value <= m[name].high and m[name].baseline ~= nil, name)
   end
   lu.assertTrue(m.nbsvm_average_precision_humor.value > .8)      -- the words tell the kinds apart
   lu.assertTrue(m.cased_average_precision_humor.value > .8)
+  lu.assertTrue(m.neighbours_average_precision_humor.value > .8)
   lu.assertTrue(m.stack_average_precision_humor.value > .8)
   lu.assertStrContains(said, "at a cut chosen on the other folds")
   lu.assertStrContains(said, "labels: shares of 300 texts' votes")
