@@ -1,2 +1,2 @@
---- baseline: NB-SVM, characters, nearest neighbours, fastText-like and the majority, to stand beside every score. Each is loaded when first used.
+--- baseline: NB-SVM, characters, nearest neighbours, fastText-like and the majority, to stand beside every score; loaded when first used.
 return require "kooka.lazy" "kooka.baseline"
