@@ -105,8 +105,8 @@ static int tfidf_nearest(lua_State *L) {
   kk_tensor *at = tfidf_result(L, KK_I32, (int64_t)texts.n, k), *product = tfidf_result(L, KK_F32, (int64_t)texts.n, k);
   if (kk_tfidf_rows(t->terms, texts.n, texts.p, texts.len, &rows, &e)) return kk_lua_fail(L, &e);
   const kk_sparse a = tfidf_matrix(&t->x), q = tfidf_matrix(&rows);
-  int32_t *ids = (int32_t *)kk_real_data(at);
-  const kk_status st = kk_sparse_nearest(&a, &q, k, ids, (float *)kk_real_data(product), &e);
+  int32_t *ids = kk_data(at);
+  const kk_status st = kk_sparse_nearest(&a, &q, k, ids, kk_data(product), &e);
   kk_csr_free(&rows);
   if (st) return kk_lua_fail(L, &e);
   for (int64_t i = 0; i < (int64_t)texts.n * k; i++) ids[i]++;

@@ -73,6 +73,12 @@ static const struct { const char *name, *code; } snippets[] = {
    "assert(core.sys.write_file(p, 'id,text\\n1,\"a, b\"\\n2,c\\n'))\n"
    "assert(core.csv.open(p))\n"
    "assert(core.csv.open(folder .. '/absent.csv') == nil)"},
+  {"tfidf",
+   "local t <close> = assert(core.tfidf.fit({'aa bb', 'aa cc', 'dd aa'}, {min_df = 1, max_df = 1, ngrams = 1, tokens = 'words'}))\n"
+   "local rows, cosines = assert(t:nearest({'cc', 'zz'}, 2))\n"
+   "assert(rows:tolist()[1][1] == 2 and rows:tolist()[1][2] == 0 and rows:tolist()[2][1] == 0)\n"
+   "assert(cosines:tolist()[1][1] > .5 and t:times(core.ones(4, 2)):shape(1) == 3)\n"
+   "assert(t:project({'aa'}, core.ones(4, 1)):tolist()[1][1] == 1)"},
   {"corpus",
    "local c = core.corpus.new(9)\n"
    "c:add({1, 2, 9})\n"
