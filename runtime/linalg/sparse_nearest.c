@@ -46,7 +46,7 @@ typedef struct search {
   kk_slots sums;
 } search;
 
-/* Keeps sums[i] among the `held` largest before it. */
+/* Puts row i where it belongs among the `held` largest so far, at most k. */
 static int64_t keep(int32_t *row, float *product, int64_t held, int64_t k, int32_t i, float sum) {
   int64_t at = held < k ? held++ : k - 1;
   for (; at > 0 && product[at - 1] < sum; at--) {

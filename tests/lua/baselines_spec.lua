@@ -167,11 +167,11 @@ local neighbours = require "kooka.baseline.neighbours"
 
 -- The formula of kooka.baseline.neighbours on three texts, with cosines from TfidfVectorizer's definition.
 function TestNeighbours:test_the_formula()
-  local texts, told = { "aa bb", "aa cc", "dd ee" }, { terms = { tokens = "words", ngrams = 1, min_df = 1, max_df = 1 } }
+  local texts, terms = { "aa bb", "aa cc", "dd ee" }, { tokens = "words", ngrams = 1, min_df = 1, max_df = 1 }
   local idf = { aa = math.log(4 / 3) + 1, other = math.log(4 / 2) + 1 }
   local cosine = idf.aa ^ 2 / (idf.aa ^ 2 + idf.other ^ 2)                        -- of the first two
   local function says(o)
-    for k, v in pairs(told.terms) do o[k] = v end
+    for k, v in pairs(terms) do o[k] = v end
     o.texts = texts
     return assert(neighbours.fit(o)):predict { "aa bb", "zz" }
   end
@@ -209,6 +209,7 @@ function TestNeighbours:test_what_is_wrong_is_named()
   lu.assertErrorMsgContains("1 labels for 2 texts", fitted { labels = { 1 } })
   lu.assertErrorMsgContains("label 2 is 3, expected a class 1..2", fitted { labels = { 1, 3 } })
   lu.assertErrorMsgContains("share 1 is 1.5, expected 0..1", fitted { shares = { 1.5, 0 } })
+  lu.assertErrorMsgContains("shares are of two classes, not 3", fitted { shares = { 1, 0 }, classes = 3 })
   lu.assertErrorMsgContains("weight 2 is -1, expected 0 or more", fitted { labels = { 1, 2 }, weights = { 1, -1 } })
   lu.assertErrorMsgContains("no option 'neighbors'", fitted { labels = { 1, 2 }, neighbors = 3 })
   lu.assertErrorMsgContains("an integer of 1 or more", fitted { labels = { 1, 2 }, k = 0 })

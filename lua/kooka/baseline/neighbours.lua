@@ -23,6 +23,7 @@ end
 -- What each text says: a list of C columns of numbers 0..1. Labels are a list or an int32 tensor.
 local function targets_of(opts, classes)
   local n, given = #opts.texts, opts.shares or opts.labels
+  if opts.shares and classes ~= 2 then error(("neighbours.fit: shares are of two classes, not %d"):format(classes), 3) end
   local list, columns = type(given) == "userdata" and given:tolist() or given, {}
   if type(list) ~= "table" or #list ~= n then
     error(("neighbours.fit: %d %s for %d texts"):format(type(list) == "table" and #list or 0, opts.shares and "shares" or "labels", n), 3)
@@ -44,9 +45,13 @@ local function targets_of(opts, classes)
   return columns
 end
 
+-- How much each text counts: 1 where nothing is said.
 local function weights_of(opts)
   local list = type(opts.weights) == "userdata" and opts.weights:tolist() or opts.weights
-  if not list then return nil end
+  if not list then
+    list = {}
+    for i = 1, #opts.texts do list[i] = 1 end
+  end
   if #list ~= #opts.texts then error(("neighbours.fit: %d weights for %d texts"):format(#list, #opts.texts), 3) end
   for i, w in ipairs(list) do
     if type(w) ~= "number" or not (w >= 0 and w < math.huge) then
@@ -73,10 +78,10 @@ function neighbours.fit(opts)
   local m = setmetatable({ classes = opts.classes, k = math.min(opts.k or 100, math.max(1, #opts.texts)), power = opts.power or 4,
     columns = targets_of(opts, classes), weights = weights_of(opts), prior = {} }, Model)
   local total = 0
-  for i = 1, #opts.texts do total = total + (m.weights and m.weights[i] or 1) end
+  for _, w in ipairs(m.weights) do total = total + w end
   for c, column in ipairs(m.columns) do
     local sum = 0
-    for i, t in ipairs(column) do sum = sum + t * (m.weights and m.weights[i] or 1) end
+    for i, t in ipairs(column) do sum = sum + t * m.weights[i] end
     m.prior[c] = total > 0 and sum / total or 1 / classes
   end
   local message, code
@@ -93,7 +98,7 @@ local function answer(m, rows, cosines)
   for c, p in ipairs(m.prior) do said[c] = prior * p end
   for j, row in ipairs(rows) do
     if row == 0 then break end
-    local w = cosines[j] ^ m.power * (m.weights and m.weights[row] or 1)
+    local w = cosines[j] ^ m.power * m.weights[row]
     total = total + w
     for c, column in ipairs(m.columns) do said[c] = said[c] + w * column[row] end
   end
